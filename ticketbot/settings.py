@@ -1,0 +1,377 @@
+"""What may be set, and is it sensible?
+
+The values are in config/ticketbot.toml (the real defaults, commented); this module says which keys exist and what is
+allowed. Order: that file, then the user's file, then the environment. Only this module reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ticketbot.errors import SettingsError
+
+ENV_PREFIX = "TICKETBOT_"
+ENV_CONFIG = "TICKETBOT_CONFIG"
+# Not settings: the first names the file, the second is for tests only.
+ENV_NOT_SETTINGS = {ENV_CONFIG, "TICKETBOT_CI"}
+RESERVED_CATEGORIES = {"unsure", "junk"}
+CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class General(Section):
+    data_dir: Path
+    categories: tuple[str, ...]
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
+
+    @field_validator("categories")
+    @classmethod
+    def _sensible(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not CATEGORY.fullmatch(name) or name in RESERVED_CATEGORIES:
+                raise ValueError(f"{name!r} is not a category name: 1 to 40 of [a-z0-9_-], not 'unsure' or 'junk'")
+        if len(set(names)) != len(names) or not 2 <= len(names) <= 40:
+            raise ValueError("needs 2 to 40 different names")
+        return names
+
+
+class Database(Section):
+    url: str
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
+
+
+class PathLookup(Section):
+    kind: Literal["path"]
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_a_ticket(cls, pattern: str) -> str:
+        if "ticket" not in _compile(pattern).groupindex:
+            raise ValueError("needs a named group (?P<ticket>…)")
+        return pattern
+
+
+class SqlLookup(Section):
+    kind: Literal["sql"]
+    url: str
+    query: Annotated[str, Field(pattern=r"(?is)^\s*(select|with)\b")]
+    timeout_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+Lookup = Annotated[PathLookup | SqlLookup, Field(discriminator="kind")]
+
+
+class Source(Section):
+    root: Path
+    match: Literal["suffix", "magic"]
+    suffixes: tuple[Annotated[str, Field(pattern=r"^\.[A-Za-z0-9]{1,10}$")], ...]
+    max_file_mb: Annotated[int, Field(ge=1, le=25)]
+    max_depth: Annotated[int, Field(ge=0, le=64)]
+    settle_s: Seconds
+    max_files_per_user: Count
+    history: Literal["index", "classify", "deliver"]
+    path: str
+    require_ticket: bool
+    ticket_retry_s: tuple[Seconds, ...]
+    endpoint: str
+    ticket: tuple[Lookup, ...]
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_regex(cls, pattern: str) -> str:
+        _compile(pattern)
+        return pattern
+
+
+class Collect(Section):
+    batch_rows: Annotated[int, Field(ge=1, le=5000)]
+    progress_s: Seconds
+
+
+class Staging(Section):
+    max_gb: Annotated[float, Field(ge=0)]
+
+
+class Review(Section):
+    folders: bool
+    to_label_max: Count
+    blind_share: Share
+    lease_s: Annotated[float, Field(gt=0)]
+
+
+class Retrain(Section):
+    min_new_labels: Positive
+    min_interval_s: Seconds
+    min_per_category: Positive
+    arch: Literal["auto", "resnet34", "efficientnet_lite0"]
+    weights: str
+    recipe: str
+    command: tuple[str, ...]
+    timeout_s: Annotated[float, Field(gt=0)]
+    memory_mb: Annotated[int, Field(ge=512)]
+    nice: Annotated[int, Field(ge=0, le=19)]
+    holdout_share: Annotated[float, Field(gt=0, lt=0.6)]
+
+
+class Model(Section):
+    keep: Count
+    first: Literal["ask", "auto"]
+    promise: Annotated[float, Field(gt=0.5, lt=1)]
+    delta: Annotated[float, Field(gt=0, lt=0.5)]
+    unproven: Literal["review", "tag"]
+    tag_threshold: Share
+    trusted_keys: tuple[str, ...]
+
+
+class Classify(Section):
+    batch: Annotated[int, Field(ge=1, le=256)]
+    workers: Positive
+    decoders: Positive
+    decode_timeout_s: Annotated[float, Field(gt=0)]
+    http_slots: Positive
+    queue_s: Seconds
+    token_required: bool
+    rate_per_minute: Positive
+    url_allow: tuple[str, ...]
+    url_ports: tuple[Port, ...]
+    fetch_timeout_s: Annotated[float, Field(gt=0)]
+    fetch_max_mb: Positive
+
+
+class Endpoint(Section):
+    url: str
+    secret: str
+    mode: Literal["dry_run", "live"]
+    allow: tuple[str, ...]
+    events: tuple[
+        Literal["ticket.answered", "ticket.corrected", "picture.classified", "picture.corrected"],
+        ...,
+    ]
+    ordering: Literal["strict", "latest"]
+
+
+class Deliver(Section):
+    schedule_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    jitter: Annotated[float, Field(ge=0, lt=1)]
+    timeout_s: Annotated[float, Field(gt=0)]
+    lease_margin_s: Annotated[float, Field(gt=0)]
+    workers: Positive
+    retry_after_max_s: Seconds
+    breaker_failures: Positive
+    breaker_probe_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    disable_after_s: Seconds
+    rule: Literal["most_confident", "priority", "all"]
+    ticket_quiet_s: Seconds
+
+
+class Schedule(Section):
+    poll_s: Annotated[float, Field(gt=0)]
+    classify_s: Annotated[float, Field(gt=0)]
+    deliver_s: Annotated[float, Field(gt=0)]
+    labels_s: Annotated[float, Field(gt=0)]
+    retrain_s: Annotated[float, Field(gt=0)]
+    sweep: str
+    tidy: str
+    lease_s: Annotated[float, Field(gt=0)]
+
+
+class Web(Section):
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    threads: Positive
+    secret_key: str
+    trusted_hosts: tuple[str, ...]
+    session_h: Annotated[float, Field(gt=0)]
+    proxies: Count
+    body_max_mb: Positive
+    upload_max_mb: Annotated[int, Field(ge=1, le=25)]
+
+
+class Settings(Section):
+    """All settings, checked. `sources` and `endpoints` are by name; everything else is one section each."""
+
+    general: General
+    database: Database
+    log: Log
+    sources: dict[str, Source]
+    collect: Collect
+    staging: Staging
+    review: Review
+    retrain: Retrain
+    model: Model
+    classify: Classify
+    endpoints: dict[str, Endpoint]
+    deliver: Deliver
+    schedule: Schedule
+    web: Web
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Settings:
+        for name, source in self.sources.items():
+            if source.endpoint and source.endpoint not in self.endpoints:
+                known = ", ".join(sorted(self.endpoints)) or "none is configured"
+                raise ValueError(f"sources.{name}.endpoint is {source.endpoint!r}; endpoints: {known}")
+        return self
+
+    @property
+    def data_dir(self) -> Path:
+        return self.general.data_dir
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.general.categories
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{self.data_dir / 'ticketbot.db'}"
+
+
+def config_dir() -> Path:
+    """The folder with ticketbot.toml, recipe.toml and presets/: inside a wheel, or beside the packages in a checkout."""
+    packaged = Path(__file__).parent / "_config"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
+
+
+def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read defaults, the user's file and the environment.
+
+    Raises SettingsError naming the key, the value and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    path = path or environ.get(ENV_CONFIG) or None
+    values = _read(config_dir() / "ticketbot.toml")
+    base = Path.cwd()
+    if path is not None:
+        base = Path(path).resolve().parent
+        _merge(values, _read(Path(path)))
+    _merge(values, _from_environment(environ))
+    _expand(values, "source", "sources", "root")
+    _expand(values, "endpoint", "endpoints", "url")
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    return _absolute(settings, base)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"cannot read settings file {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """TICKETBOT_WEB__PORT=1 -> {"web": {"port": 1}}; …_FILE reads the value from a file."""
+    found: dict[str, Any] = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(ENV_PREFIX) or variable in ENV_NOT_SETTINGS:
+            continue
+        keys = variable[len(ENV_PREFIX) :].lower().split("__")
+        if len(keys) < 2:
+            raise SettingsError(f"{variable}: not a setting; write TICKETBOT_<SECTION>__<KEY>")
+        if keys[-1].endswith("_file"):
+            keys[-1] = keys[-1].removesuffix("_file")
+            try:
+                text = Path(text).read_text().strip()  # noqa: PLW2901 - the file stands for the value
+            except OSError as error:
+                raise SettingsError(f"{variable}: cannot read {text}: {error.strerror}") from None
+            value: Any = text
+        else:
+            value = _toml_value(text)
+        here = found
+        for key in keys[:-1]:
+            here = here.setdefault(key, {})
+        here[keys[-1]] = value
+    return found
+
+
+def _toml_value(text: str) -> Any:
+    """Numbers, true/false and lists as in TOML; everything else is text as it stands."""
+    if re.fullmatch(r"true|false|-?\d+(\.\d+)?|\[.*\]|\{.*\}", text, re.S):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _expand(values: dict[str, Any], one: str, many: str, required: str) -> None:
+    """Give every [sources.<name>] the defaults of [source]."""
+    defaults = values.pop(one)
+    entries = values.setdefault(many, {})
+    if not isinstance(entries, dict):
+        raise SettingsError(f"{many}: write sections [{many}.<name>]")
+    for name, entry in entries.items():
+        if not NAME.fullmatch(name):
+            raise SettingsError(f"{many}.{name}: a name is 1 to 40 of [a-z0-9_-]")
+        if not isinstance(entry, dict):
+            raise SettingsError(f"{many}.{name} = {entry!r}: write a section [{many}.{name}]")
+        if not entry.get(required):
+            raise SettingsError(f"{many}.{name}.{required} is missing")
+        entries[name] = {**defaults, **entry}
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if part not in ("path", "sql")) or "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: there is no such setting (see config/ticketbot.toml)")
+        elif problem["type"] == "missing":
+            lines.append(f"{key} is missing")
+        elif key == "settings":
+            lines.append(message)
+        else:
+            shown = "…" if "secret" in key else repr(problem["input"])
+            lines.append(f"{key} = {shown}: {message}")
+    return "\n".join(lines)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    general = settings.general.model_copy(update={"data_dir": base / settings.general.data_dir})
+    sources = {
+        name: source.model_copy(update={"root": base / source.root}) for name, source in settings.sources.items()
+    }
+    return settings.model_copy(update={"general": general, "sources": sources})
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
