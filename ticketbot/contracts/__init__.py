@@ -1,0 +1,1 @@
+"""File formats that cross between the service and the trainer. Versioned; standard library only."""
