@@ -1,0 +1,60 @@
+# Two commands are enough: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+CONFIG ?= ticketbot-local.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check bench faults soak docs screenshots format clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/all ## Run the whole loop on a rendered ERP tree (ARGS="--exit --seed 2 --data DIR")
+	$(BIN)/ticketbot demo $(ARGS)
+
+run: $(VENV)/all ## Start the service with your settings (CONFIG=file)
+	$(BIN)/ticketbot --config $(CONFIG) serve
+
+test: $(VENV)/all ## Run the tests (ARGS="-k walk")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/all ## Format, lint, types, layout and docs: under two minutes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layout.py tests/test_docs.py
+
+faults: $(VENV)/all ## Kill, stall and starve it at CI size
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+bench: $(VENV)/all ## Measure against the goals; writes bench/results/latest.json
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/all ## Write the generated parts of docs/
+	$(BIN)/python docs/generate.py
+
+screenshots: $(VENV)/all ## Photograph every page, light and dark, into docs/screenshots
+	$(BIN)/python docs/screenshots.py
+
+format: $(VENV)/all ## Put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment, caches and what the demo left
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info demo-run
+
+# What a fresh machine may lack is said in words, not by a stack trace.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "ticketbot needs Python 3.11 or newer; on Debian and Ubuntu: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/all: $(VENV)/made pyproject.toml
+	@echo "Installing the service, the trainer and the tools into $(VENV) (several GB the first time, most of it torch)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,postgres,dev]'
+	@touch $@
