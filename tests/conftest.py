@@ -20,3 +20,7 @@ def _only_loopback(event, arguments):
 sys.addaudithook(_only_loopback)
 
 pytest_plugins = ["tests.support.fixtures"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--badinputs", metavar="FILE", help="hostile inputs for tests/acceptance/test_badinputs.py")
