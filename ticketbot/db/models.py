@@ -301,13 +301,31 @@ class Ticket(Base):
     ticket: Mapped[str] = mapped_column(Text)
     # A decision is due then (the quiet time after the last picture); NULL: nothing to decide.
     due_at: Mapped[float | None]
-    # What was last put into the outbox for it.
-    category: Mapped[str | None] = mapped_column(String(40))
+    # What was last put into the outbox for it; several categories, joined by commas, under the rule "all".
+    category: Mapped[str | None] = mapped_column(Text)
     confidence: Mapped[float | None]
     by: Mapped[str | None] = mapped_column(Text)
     answered_at: Mapped[float | None]
     seq: Mapped[int] = mapped_column(default=0)
     __table_args__ = (UniqueConstraint("endpoint", "ticket"), Index("ix_ticket_due", "due_at"))
+
+
+class Said(Base):
+    """What we last said about a picture on a ticket at an endpoint; the ticket's answer is chosen from these."""
+
+    __tablename__ = "said"
+    endpoint: Mapped[str] = mapped_column(String(40), primary_key=True)
+    ticket: Mapped[str] = mapped_column(Text, primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("picture.sha256"), primary_key=True)
+    # The file it came as: its user and path are told along.
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("file.id", ondelete="SET NULL"))
+    # NULL: a person said meanwhile that it is nothing to speak about (junk).
+    category: Mapped[str | None] = mapped_column(String(40))
+    confidence: Mapped[float | None]
+    # "person" or a model id.
+    by: Mapped[str] = mapped_column(Text)
+    at: Mapped[float]
+    __table_args__ = (Index("ix_said_sha256", "sha256"),)
 
 
 class Answer(Base):
@@ -321,6 +339,8 @@ class Answer(Base):
     ticket: Mapped[str] = mapped_column(Text)
     seq: Mapped[int]
     type: Mapped[str] = mapped_column(String(40))
+    # The picture it is about; NULL for the answer on the ticket.
+    sha256: Mapped[str | None] = mapped_column(String(64))
     body: Mapped[bytes]
     state: Mapped[str] = mapped_column(String(10), default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
@@ -382,12 +402,18 @@ class EndpointState(Base):
     probes: Mapped[int] = mapped_column(default=0)
     successes: Mapped[int] = mapped_column(default=0)
     probe_at: Mapped[float | None]
+    # Outcomes of the last five minutes, at most 50: [[at, 1 for success], …], oldest first.
+    recent: Mapped[list[Any]] = mapped_column(default=list)
+    # Switched on again with a backlog: answers claimed since then, to stay under the rate. NULL: no backlog.
+    slow_since: Mapped[float | None]
+    slow_claimed: Mapped[int] = mapped_column(default=0)
     last_success_at: Mapped[float | None]
     # Since when there have been only failures; NULL after a success.
     failing_since: Mapped[float | None]
     disabled_at: Mapped[float | None]
     disabled_why: Mapped[str | None] = mapped_column(Text)
-    # [{"secret": <encrypted>, "until": null | time}], newest first.
+    # [{"secret": <encrypted>, "until": null | time}], newest first. A secret of the settings that was rotated away is
+    # known by {"sha256": …, "until": time}, so that it stops signing although it is still in the settings.
     secrets: Mapped[list[Any]] = mapped_column(default=list)
     clock_skew_s: Mapped[float | None]
 
