@@ -5,7 +5,7 @@ import sys
 
 
 def _only_loopback(event, arguments):
-    """A client that followed a hostile redirect reached a link-local address in a trial: refuse before anything else."""
+    """A client that followed a hostile redirect reached a link-local address in a trial: refuse first of all."""
     if event != "socket.connect":
         return
     address = arguments[1]

@@ -249,7 +249,7 @@ class Settings(Section):
 
 
 def config_dir() -> Path:
-    """The folder with ticketbot.toml, recipe.toml and presets/: inside a wheel, or beside the packages in a checkout."""
+    """The folder with ticketbot.toml, recipe.toml and presets/: inside a wheel, or at the top of a checkout."""
     packaged = Path(__file__).parent / "_config"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
 
@@ -306,7 +306,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if keys[-1].endswith("_file"):
             keys[-1] = keys[-1].removesuffix("_file")
             try:
-                text = Path(text).read_text().strip()  # noqa: PLW2901 - the file stands for the value
+                text = Path(text).read_text().strip()
             except OSError as error:
                 raise SettingsError(f"{variable}: cannot read {text}: {error.strerror}") from None
             value: Any = text

@@ -20,7 +20,7 @@ Times are Unix seconds (float, UTC). Paths are bytes: a file name need not be te
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -63,7 +63,13 @@ def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, float: Float(53), bytes: LargeBinary, str: Text}
+    type_annotation_map: ClassVar = {
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        float: Float(53),
+        bytes: LargeBinary,
+        str: Text,
+    }
 
 
 # --- collect ---------------------------------------------------------------------------------------------------------

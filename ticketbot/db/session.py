@@ -51,11 +51,11 @@ class Database:
             yield session
 
     def insert(self, table: Any) -> Any:
-        """INSERT of this dialect, which knows ON CONFLICT DO NOTHING: `db.insert(T).values(…).on_conflict_do_nothing()`."""
+        """This dialect's INSERT: `db.insert(T).values(…).on_conflict_do_nothing()`."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def for_claim(self, query: Any) -> Any:
-        """Rows another worker is claiming are passed over (PostgreSQL); SQLite's BEGIN IMMEDIATE already excludes them."""
+        """Pass over rows another worker is claiming (PostgreSQL); SQLite's BEGIN IMMEDIATE already excludes it."""
         return query if self.is_sqlite else query.with_for_update(skip_locked=True)
 
     def close(self) -> None:

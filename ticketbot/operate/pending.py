@@ -1,0 +1,74 @@
+"""What is still to do, when will it be due, and is anything stuck?
+
+Read by `ticketbot once`, /readyz and the overview: one place that counts the queues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from ticketbot.db.models import Answer, EndpointState, File, Model, Picture, Source, Ticket
+from ticketbot.settings import Settings
+
+
+@dataclass
+class Pending:
+    """Counts a queue; `next_at` is when the first of it is due (Unix seconds), None when nothing waits."""
+
+    settling: int = 0
+    to_classify: int = 0
+    unresolved: int = 0
+    undecided_tickets: int = 0
+    to_deliver: int = 0
+    next_at: float | None = None
+    stuck: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.settling + self.to_classify + self.unresolved + self.undecided_tickets + self.to_deliver
+
+
+def look(session: Session, settings: Settings, now: float) -> Pending:
+    """Count what waits. Indexed queries only; cheap at millions of rows."""
+    pending = Pending(stuck=stuck(session))
+    dues = []
+
+    def count(column: ColumnElement[float], *where: ColumnElement[bool]) -> int:
+        waiting, first = session.execute(select(func.count(), func.min(column)).where(*where)).one()
+        if waiting:
+            dues.append(first)
+        return int(waiting)
+
+    settle_s = max((source.settle_s for source in settings.sources.values()), default=0.0)
+    pending.settling = count(File.observed_at + settle_s, File.state.in_(("seen", "settling")))
+    pending.to_classify = count(Picture.lease_until, *unanswered(session))
+    pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))  # type: ignore[arg-type]
+    pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))  # type: ignore[arg-type]
+    pending.to_deliver = count(Answer.due_at, Answer.state == "pending")
+    pending.next_at = min(dues, default=None)
+    return pending
+
+
+def unanswered(session: Session) -> list[ColumnElement[bool]]:
+    """Where-clauses of the pictures the champion has not answered; matches nothing while there is no champion."""
+    champion = session.scalar(select(Model.id).where(Model.state == "champion"))
+    if champion is None:
+        return [Picture.sha256.is_(None)]
+    other = or_(Picture.model_id.is_(None), Picture.model_id != champion)
+    return [Picture.state == "staged", Picture.wanted, other]
+
+
+def stuck(session: Session) -> list[str]:
+    """What does not go on without a person, one sentence each."""
+    found = []
+    for name, why in session.execute(select(Source.name, Source.incomplete).where(Source.incomplete.is_not(None))):
+        found.append(f"source {name}: the last scan was incomplete: {why}")
+    if dead := session.scalar(select(func.count()).where(Answer.state == "dead")):
+        found.append(f"{dead} answers could not be delivered in all attempts; see them with: ticketbot answers --dead")
+    disabled = select(EndpointState.name, EndpointState.disabled_why).where(EndpointState.disabled_at.is_not(None))
+    for name, why in session.execute(disabled):
+        found.append(f"endpoint {name} is switched off: {why}")
+    return found

@@ -1,0 +1,201 @@
+"""WHEN does what run, and on which process?
+
+The table is `jobs()`. Jobs marked `everywhere` claim rows, so every worker may run them; the others run on the leader:
+the process that holds the lease row. Even two leaders for a moment do nothing twice, because a tick first inserts
+(job, slot), which is unique. (Three schedulers on one APScheduler job store ran 21 jobs for 10 slots.)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy import delete, or_, update
+
+from ticketbot import flow
+from ticketbot.app import App
+from ticketbot.db import Database
+from ticketbot.db.models import JobSlot, Lease
+from ticketbot.errors import SettingsError, TicketbotError
+
+log = logging.getLogger(__name__)
+
+LEADER = "leader"
+SLOTS_KEPT_S = 7 * 86400
+
+
+@dataclass(frozen=True)
+class Job:
+    """`every` is seconds or a cron expression; `run` one step of the flow."""
+
+    name: str
+    every: float | str
+    run: Callable[[App], object]
+    everywhere: bool = False
+
+
+def jobs(app: App) -> list[Job]:
+    """What runs when. The whole table."""
+    times = app.settings.schedule
+    return [
+        Job("poll", times.poll_s, flow.poll),
+        Job("labels", times.labels_s, flow.read_labels),
+        Job("retrain", times.retrain_s, flow.retrain_if_due),
+        Job("sweep", times.sweep, flow.sweep),
+        Job("tidy", times.tidy, flow.tidy),
+        Job("classify", times.classify_s, flow.classify, everywhere=True),
+        Job("deliver", times.deliver_s, flow.deliver, everywhere=True),
+    ]
+
+
+class Leader:
+    """Is this process the one that runs the leader's jobs?
+
+    The lease is taken by a conditional UPDATE and renewed every third of it; `token` grows with every change of hands.
+    """
+
+    def __init__(self, db: Database, lease_s: float, now: Callable[[], float] = time.time) -> None:
+        self.db = db
+        self.lease_s = lease_s
+        self.now = now
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._until = 0.0
+
+    def renew(self) -> bool:
+        """Take or keep the lease; True when it is ours."""
+        now = self.now()
+        mine_or_over = or_(Lease.holder == self.holder, Lease.until < now)
+        with self.db.write() as session:
+            session.execute(
+                self.db.insert(Lease).values(name=LEADER, holder="", until=0.0, token=0).on_conflict_do_nothing()
+            )
+            changed = session.execute(
+                update(Lease)
+                .where(Lease.name == LEADER, mine_or_over)
+                .values(
+                    holder=self.holder,
+                    until=now + self.lease_s,
+                    token=Lease.token + (Lease.holder != self.holder).cast(Lease.token.type),
+                )
+            )
+        # Counted from before the UPDATE and on our own monotonic clock: we stop believing before others may take it.
+        self._until = time.monotonic() + self.lease_s if changed.rowcount else 0.0  # type: ignore[attr-defined]
+        return self.is_leader()
+
+    def is_leader(self) -> bool:
+        return time.monotonic() < self._until
+
+    def resign(self) -> None:
+        """Give the lease back, so that another process need not wait for its end."""
+        self._until = 0.0
+        with self.db.write() as session:
+            session.execute(update(Lease).where(Lease.name == LEADER, Lease.holder == self.holder).values(until=0.0))
+
+
+class Ticker:
+    """Runs the table until `stop()`: one APScheduler with a memory job store, and the leader's heartbeat."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.leader = Leader(app.db, app.settings.schedule.lease_s)
+        self.scheduler = BackgroundScheduler(
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        self._beat()
+        heartbeat = IntervalTrigger(seconds=self.app.settings.schedule.lease_s / 3)
+        self.scheduler.add_job(self._beat, heartbeat, id="heartbeat")
+        for job in jobs(self.app):
+            self.scheduler.add_job(self._tick, trigger(job), args=[job], id=job.name, next_run_time=first_run(job))
+        self.scheduler.start()
+
+    def stop(self) -> None:
+        """No new ticks; running ones finish or are told to give back what they hold."""
+        self._stopping.set()
+        self.app.stopping.set()
+        self.scheduler.shutdown(wait=True)
+        self.leader.resign()
+
+    def _beat(self) -> None:
+        try:
+            self.leader.renew()
+        except Exception:
+            log.exception("the leader's lease could not be renewed; trying again")
+
+    def _tick(self, job: Job) -> None:
+        if self._stopping.is_set():
+            return
+        if job.everywhere:
+            _run(self.app, job)
+        elif self.leader.is_leader() and (slot := take_slot(self.app.db, job, time.time())) is not None:
+            finish_slot(self.app.db, job, slot, time.time(), _run(self.app, job))
+
+
+def trigger(job: Job) -> BaseTrigger:
+    if isinstance(job.every, str):
+        try:
+            return CronTrigger.from_crontab(job.every)
+        except ValueError as error:
+            raise SettingsError(f"schedule.{job.name} = {job.every!r}: {error}; five fields, as in crontab") from None
+    return IntervalTrigger(seconds=job.every)
+
+
+def first_run(job: Job) -> object:
+    """Interval jobs run at once after a start; cron jobs at their time."""
+    from datetime import datetime
+
+    from apscheduler.util import undefined
+
+    return undefined if isinstance(job.every, str) else datetime.now().astimezone()
+
+
+def slot_of(job: Job, now: float) -> int:
+    """The number of the interval that `now` lies in; for cron, the minute."""
+    return int(now // (60 if isinstance(job.every, str) else job.every))
+
+
+def take_slot(db: Database, job: Job, now: float) -> int | None:
+    """The slot, when nobody has run this job in it; None when somebody has."""
+    slot = slot_of(job, now)
+    with db.write() as session:
+        taken = session.execute(
+            db.insert(JobSlot).values(job=job.name, slot=slot, started_at=now).on_conflict_do_nothing()
+        )
+    return slot if taken.rowcount else None
+
+
+def finish_slot(db: Database, job: Job, slot: int, now: float, error: str | None) -> None:
+    with db.write() as session:
+        session.execute(
+            update(JobSlot).where(JobSlot.job == job.name, JobSlot.slot == slot).values(finished_at=now, error=error)
+        )
+
+
+def forget_old_slots(db: Database, now: float) -> None:
+    with db.write() as session:
+        session.execute(delete(JobSlot).where(JobSlot.started_at < now - SLOTS_KEPT_S))
+
+
+def _run(app: App, job: Job) -> str | None:
+    """Run one job; its error as text, so that one bad round never ends the schedule."""
+    try:
+        job.run(app)
+    except TicketbotError as error:
+        log.error("%s: %s", job.name, error)
+        return str(error)
+    except Exception as error:
+        log.exception("%s failed; it runs again at its next time", job.name)
+        return f"{type(error).__name__}: {error}"
+    return None

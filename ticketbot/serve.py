@@ -1,0 +1,162 @@
+"""Which processes run, and what happens when one dies?
+
+`serve` is a small parent with two children: `web` (pages and API) and `worker` (the schedule). The parent imports
+everything once and forks, so that the children share its memory. A child that dies is started again (after a wait that
+doubles when it keeps dying); SIGTERM lets both finish or give back what they hold, then ends them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ticketbot.app import App
+from ticketbot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 30.0
+RESTART_FIRST_S, RESTART_MOST_S = 0.5, 30.0
+# A child that lived this long is healthy again: its next restart is quick.
+HEALTHY_S = 60.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    name: str
+    run: Callable[[Settings], None]
+    pid: int = 0
+    started: float = 0.0
+    wait_s: float = RESTART_FIRST_S
+    start_at: float = field(default=0.0)
+
+
+def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean end, 1 when a child had to be killed."""
+    children = [Child("web", run_web)] * web + [Child("worker", run_worker)] * worker
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    while not stopping.is_set():
+        for child in children:
+            if not child.pid and time.monotonic() >= child.start_at:
+                _start(child, settings)
+        _reap(children)
+        stopping.wait(0.1)
+    return _stop(children)
+
+
+def run_web(settings: Settings) -> None:
+    """The web process: waitress in front of Flask, until SIGTERM."""
+    from waitress.server import create_server
+
+    app = App(settings)
+    server = create_server(
+        app.flask(),
+        host=settings.web.host,
+        port=settings.web.port,
+        threads=settings.web.threads,
+        ident=None,
+        max_request_body_size=settings.web.upload_max_mb * 2**20,
+        max_request_header_size=64 * 2**10,
+        channel_timeout=60,
+        connection_limit=200,
+    )
+    log.info("web ready", extra={"url": f"http://{settings.web.host}:{server.effective_port}"})
+    server.run()  # ends on SystemExit, which `_terminate` raises, and lets running requests finish
+    app.close()
+
+
+def run_worker(settings: Settings) -> None:
+    """The worker process: the schedule, until SIGTERM."""
+    from ticketbot.schedule import Ticker
+
+    app = App(settings)
+    ticker = Ticker(app)
+    ticker.start()
+    log.info("worker ready")
+    try:
+        threading.Event().wait()
+    except SystemExit:
+        ticker.stop()
+    app.close()
+
+
+def _start(child: Child, settings: Settings) -> None:
+    parent = os.getpid()
+    child.pid = os.fork()
+    child.started = time.monotonic()
+    if child.pid:
+        return
+    # In the child from here on; it must never return into the parent's code.
+    code = 1
+    try:
+        _die_with(parent)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _terminate)
+        child.run(settings)
+        code = 0
+    except SystemExit:
+        code = 0
+    except BaseException:
+        log.exception("%s ended", child.name)
+    finally:
+        logging.shutdown()
+        os._exit(code)
+
+
+def _terminate(*_: object) -> None:
+    # A second signal while we finish is the same wish, not a new one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
+def _die_with(parent: int) -> None:
+    """When the parent is killed, the kernel ends this child too: no orphan holds the port."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def _reap(children: list[Child]) -> None:
+    for child in children:
+        if not child.pid:
+            continue
+        ended, status = os.waitpid(child.pid, os.WNOHANG)
+        if not ended:
+            continue
+        lived_s = time.monotonic() - child.started
+        child.wait_s = RESTART_FIRST_S if lived_s > HEALTHY_S else min(child.wait_s * 2, RESTART_MOST_S)
+        child.pid, child.start_at = 0, time.monotonic() + child.wait_s
+        log.error(
+            "%s died; starting it again",
+            child.name,
+            extra={"exit": os.waitstatus_to_exitcode(status), "in_s": child.wait_s},
+        )
+
+
+def _stop(children: list[Child]) -> int:
+    alive = [child for child in children if child.pid]
+    for child in alive:
+        os.kill(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    killed = 0
+    for child in alive:
+        while not os.waitpid(child.pid, os.WNOHANG)[0]:
+            if time.monotonic() > deadline:
+                log.error("%s did not end in %.0f s; killed", child.name, GRACE_S)
+                os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+                killed = 1
+                break
+            time.sleep(0.05)
+    return killed
