@@ -1,0 +1,1 @@
+"""The groups of the `ticketbot` command: one module a noun."""
