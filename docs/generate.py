@@ -1,0 +1,84 @@
+"""Which parts of docs/ are made from the code? docs/settings.md and docs/commands.md: `make docs` writes them.
+
+tests/test_docs.py fails when they are not what this makes.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ticketbot import settings
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Made by `make docs`; change the source instead. -->\n"
+
+
+def settings_page() -> str:
+    """config/ticketbot.toml, section by section, as tables."""
+    lines = [
+        "# Settings",
+        NOTE,
+        "Made from [config/ticketbot.toml](../config/ticketbot.toml), whose values are the real defaults. Your own file",
+        "(`--config FILE` or `TICKETBOT_CONFIG`) needs only what you change; the environment wins over both:",
+        "`TICKETBOT_<SECTION>__<KEY>`, and `…_FILE` names a file that holds the value.",
+    ]
+    comment: list[str] = []
+    for line in (settings.config_dir() / "ticketbot.toml").read_text().splitlines():
+        if line.startswith("["):
+            lines += ["", f"## {line}", "", *section_note(line), "| key | default | meaning |", "|---|---|---|"]
+            comment = []
+        elif line.startswith("#"):
+            comment.append(line.lstrip("# ").rstrip())
+        elif "=" in line:
+            key, value = (part.strip() for part in line.split("=", 1))
+            lines.append(f"| `{key}` | `{value.replace('|', chr(92) + '|')}` | {cell(comment)} |")
+            comment = []
+        else:
+            comment = []
+    return "\n".join(lines) + "\n"
+
+
+def section_note(section: str) -> list[str]:
+    notes = {
+        "[source]": "The defaults of every source; a source of yours is a section `[sources.<name>]` with the same keys.",
+        "[endpoint]": "The defaults of every endpoint; one of yours is a section `[endpoints.<name>]` with the same keys.",
+    }
+    return [notes[section], ""] if section in notes else []
+
+
+def cell(comment: list[str]) -> str:
+    return " ".join(comment).replace("|", "\\|") or "as above"
+
+
+def commands_page() -> str:
+    """--help of every command."""
+    from ticketbot.cli import main as ticketbot
+    from trainer.cli import main as trainer
+
+    lines = ["# Commands", NOTE]
+    for name, command in (("ticketbot", ticketbot), ("trainer", trainer)):
+        lines += [text for path, one in walk(name, command) for text in page(path, one)]
+    return "\n".join(lines) + "\n"
+
+
+def walk(path: str, command: click.Command):
+    """A command and all below it, depth first, by name."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, below in sorted(command.commands.items()):
+            yield from walk(f"{path} {name}", below)
+
+
+def page(path: str, command: click.Command) -> list[str]:
+    context = click.Context(command, info_name=path, max_content_width=110, terminal_width=110)
+    level = "#" * min(2 + path.count(" "), 4)
+    return [f"{level} {path}", "", "```text", command.get_help(context), "```", ""]
+
+
+PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make())
+        sys.stdout.write(f"docs/{name}\n")
