@@ -46,7 +46,7 @@ class Threshold:
     proven: bool
     accepted: int
     errors: int
-    # Accepted pictures still missing for a promise, at the present error rate; 0 when proven.
+    # Accepted pictures still missing for a proof, if those are all right; 0 when proven.
     needed: int
 
 
