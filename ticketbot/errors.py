@@ -4,6 +4,7 @@
     ├── SettingsError               a setting is unknown or has a bad value           (exit 2)
     ├── UsageError                  a command was called wrongly                      (exit 2)
     ├── NotReady                    something must be done first (no model, no source)
+    ├── StorageError                data_dir cannot be written: full, read-only, over quota
     ├── Refused                     hostile or broken input; has a `code`, never retried
     │   ├── AddressRefused          an address we may not call: url_*, scheme_*, address_*…
     │   ├── FetchError              a server that answered badly, or too late (may be retried)
@@ -103,6 +104,12 @@ class NotReady(TicketbotError):
     """Something must be done first; the text says what."""
 
     code = "no_model"
+
+
+class StorageError(TicketbotError):
+    """The data folder cannot be written. Nothing is lost: the same work is done when there is room again."""
+
+    code = "busy"
 
 
 class Conflict(TicketbotError):

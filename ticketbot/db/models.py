@@ -88,6 +88,8 @@ class Source(Base):
     scan_no: Mapped[int] = mapped_column(default=0)
     # Why the last scan was not complete; NULL when it was. An incomplete scan never means 'gone'.
     incomplete: Mapped[str | None]
+    # "device:inode" of the root in the last complete scan: another folder without anything we know is a missing mount.
+    root_id: Mapped[str | None] = mapped_column(String(48))
 
 
 class Directory(Base):
@@ -97,7 +99,16 @@ class Directory(Base):
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
     path: Mapped[bytes] = mapped_column(primary_key=True)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    # When a listing first saw this mtime; clean once another one saw it again, 2 s or more after.
+    listed_at: Mapped[float] = mapped_column(default=0.0)
     clean: Mapped[bool] = mapped_column(Boolean, default=False)
+    # Names in it that are no pictures: counted, not kept.
+    others: Mapped[int] = mapped_column(default=0)
+
+
+def _folder(context: Any) -> bytes:
+    path: bytes = context.get_current_parameters()["path"]
+    return path.rpartition(b"/")[0]
 
 
 class File(Base):
@@ -107,6 +118,8 @@ class File(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
     path: Mapped[bytes]
+    # The folder of `path`: a listing is compared with the rows of its folder.
+    folder: Mapped[bytes] = mapped_column(default=_folder)
     user: Mapped[str | None] = mapped_column("user_name", Text)
     state: Mapped[str] = mapped_column(String(10), default="seen")
     # Why it was refused: a skip reason of the walk (extension, empty, too_large, not_regular…) or a decode code.
@@ -129,6 +142,7 @@ class File(Base):
     __table_args__ = (
         UniqueConstraint("source_id", "path"),
         one_of("state", FILE_STATES),
+        Index("ix_file_folder", "source_id", "folder"),
         Index("ix_file_state", "state", "observed_at"),
         Index("ix_file_resolve", "resolve_due_at"),
         Index("ix_file_sha256", "sha256"),
@@ -270,6 +284,20 @@ class Label(Base):
     # Said without seeing a suggestion: may be measured on.
     blind: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (Index("ix_label_category", "category"), Index("ix_label_at", "at"))
+
+
+class SortedCopy(Base):
+    """A copy in labelled/<category>/ whose content we know, so that an untouched one is not read again."""
+
+    __tablename__ = "sorted_copy"
+    # <category>/<name>, as bytes.
+    path: Mapped[bytes] = mapped_column(primary_key=True)
+    ino: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    # False: a picture that was never staged.
+    known: Mapped[bool]
 
 
 # --- retrain ---------------------------------------------------------------------------------------------------------

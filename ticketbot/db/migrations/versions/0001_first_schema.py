@@ -189,8 +189,19 @@ def upgrade() -> None:
         sa.Column("swept_at", sa.Float(precision=53), nullable=True),
         sa.Column("scan_no", sa.Integer(), nullable=False),
         sa.Column("incomplete", sa.Text(), nullable=True),
+        sa.Column("root_id", sa.String(length=48), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
         sa.UniqueConstraint("name", name=op.f("uq_source_name")),
+    )
+    op.create_table(
+        "sorted_copy",
+        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("ino", sa.BigInteger(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("known", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("path", name=op.f("pk_sorted_copy")),
     )
     op.create_table(
         "switch",
@@ -256,7 +267,9 @@ def upgrade() -> None:
         sa.Column("source_id", sa.Integer(), nullable=False),
         sa.Column("path", sa.LargeBinary(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
+        sa.Column("listed_at", sa.Float(precision=53), nullable=False),
         sa.Column("clean", sa.Boolean(), nullable=False),
+        sa.Column("others", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_directory_source_id_source")),
         sa.PrimaryKeyConstraint("source_id", "path", name=op.f("pk_directory")),
     )
@@ -265,6 +278,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source_id", sa.Integer(), nullable=False),
         sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("folder", sa.LargeBinary(), nullable=False),
         sa.Column("user_name", sa.Text(), nullable=True),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=True),
@@ -287,6 +301,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("source_id", "path", name=op.f("uq_file_source_id_path")),
     )
     with op.batch_alter_table("file", schema=None) as batch_op:
+        batch_op.create_index("ix_file_folder", ["source_id", "folder"], unique=False)
         batch_op.create_index("ix_file_resolve", ["resolve_due_at"], unique=False)
         batch_op.create_index("ix_file_sha256", ["sha256"], unique=False)
         batch_op.create_index("ix_file_state", ["state", "observed_at"], unique=False)
