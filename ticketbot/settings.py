@@ -148,6 +148,7 @@ class Model(Section):
 class Classify(Section):
     batch: Annotated[int, Field(ge=1, le=256)]
     workers: Positive
+    lease_s: Annotated[float, Field(gt=0)]
     decoders: Positive
     decode_timeout_s: Annotated[float, Field(gt=0)]
     http_slots: Positive
@@ -242,6 +243,10 @@ class Settings(Section):
     @property
     def categories(self) -> tuple[str, ...]:
         return self.general.categories
+
+    def staged_path(self, sha256: str) -> Path:
+        """Where the bytes of a staged picture lie."""
+        return self.data_dir / "staging" / sha256[:2] / f"{sha256}.jpg"
 
     @property
     def database_url(self) -> str:

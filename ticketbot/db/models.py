@@ -316,11 +316,21 @@ class Training(Base):
     labels_until: Mapped[int] = mapped_column(default=0)
     n_pictures: Mapped[int] = mapped_column(default=0)
     pid: Mapped[int | None]
-    # The trainer's last progress line: {"stage": …, "done": 3, "total": 12}.
+    # The trainer's last progress line, {"stage": …, "done": 3, "total": 12}, and "beat_at": its keeper lived then.
     progress: Mapped[dict[str, Any] | None]
     model_id: Mapped[str | None] = mapped_column(String(80))
     message: Mapped[str] = mapped_column(Text, default="")
-    __table_args__ = (one_of("state", ("running", "succeeded", "refused", "failed")),)
+    __table_args__ = (
+        one_of("state", ("running", "succeeded", "refused", "failed")),
+        # The database knows at most one running training.
+        Index(
+            "uq_training_running",
+            "state",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+    )
 
 
 # --- deliver ---------------------------------------------------------------------------------------------------------
