@@ -1,0 +1,165 @@
+"""Which answers may go now, and who holds them?
+
+An answer may go when it is the first one waiting for its ticket, its time has come, nobody holds it, and its endpoint
+is live, well, not paused and not switched off. It is looked for without any lock, then claimed by a conditional UPDATE
+that also counts its token up: whoever claimed it earlier can no longer write its end.
+
+Locks, here and in `finish`, always in this order: the endpoint's row, then answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, literal_column, select, update
+from sqlalchemy.orm import Session, aliased
+
+from ticketbot.db import Database
+from ticketbot.db.models import Answer, Switch
+from ticketbot.deliver import alerts, breaker, endpoints, keys
+from ticketbot.errors import SettingsError
+from ticketbot.settings import Settings
+
+PAUSED = "deliver.paused"
+# Written out, not bound: SQLite uses a partial index only when it can read the condition in the statement.
+PENDING: ColumnElement[str] = literal_column("'pending'")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An answer in our hands until its lease ends."""
+
+    id: str
+    endpoint: str
+    ticket: str
+    seq: int
+    body: bytes = field(repr=False)
+    token: int
+    attempts: int
+    probe: bool
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What we would like to claim at an endpoint: these ids; `drained`: there is nothing more behind them."""
+
+    ids: Sequence[str]
+    secrets: tuple[str, ...]
+    drained: bool
+
+
+def claim(
+    db: Database, settings: Settings, now: float, in_flight: Mapping[str, int], turns: Mapping[str, int]
+) -> list[Claim]:
+    """Claim what the idle workers can start at once; empty when there is nothing to do.
+
+    `in_flight`: how many answers this process is sending, by endpoint; `turns`: when each had its last turn.
+    """
+    with db.read() as session:
+        if is_paused(session):
+            return []
+        signers = _ready(session, settings, now)
+        free = shares(sorted(signers, key=lambda name: turns.get(name, 0)), in_flight, settings.deliver.workers)
+        wishes = {name: _wish(session, name, now, n, signers[name]) for name, n in free.items()}
+    claimed: list[Claim] = []
+    for name, wish in wishes.items():
+        if not wish.secrets:
+            _say_no_secret(db, name, now)
+        elif wish.ids:
+            with db.write() as session:
+                claimed += _take(session, db, settings, name, wish, now)
+    return claimed
+
+
+def shares(ready: Sequence[str], in_flight: Mapping[str, int], workers: int) -> dict[str, int]:
+    """How many more answers each endpoint may start, so that one that hangs never holds every worker."""
+    idle = workers - sum(in_flight.values())
+    most = max(1, workers // max(1, len(ready)))
+    found: dict[str, int] = {}
+    for name in ready:
+        n = min(idle, most - in_flight.get(name, 0))
+        if n > 0:
+            found[name] = n
+            idle -= n
+    return found
+
+
+def is_paused(session: Session, endpoint: str = "") -> bool:
+    """Did a person stop all deliveries (or those to this endpoint)?"""
+    name = f"{PAUSED}.{endpoint}" if endpoint else PAUSED
+    return session.execute(select(Switch.name).where(Switch.name == name)).first() is not None
+
+
+def _ready(session: Session, settings: Settings, now: float) -> dict[str, tuple[str, ...]]:
+    """The endpoints that may be sent to, with what signs for them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, endpoint in settings.endpoints.items():
+        if endpoint.mode != "live" or is_paused(session, name):
+            continue
+        health, kept = endpoints.look(session, name)
+        if breaker.allowance(health, now, 1).n:
+            try:
+                found[name] = tuple(keys.signing(settings, name, kept, now))
+            except SettingsError:
+                found[name] = ()
+    return found
+
+
+def _say_no_secret(db: Database, endpoint: str, now: float) -> None:
+    text = "it has no secret that can be read; set one in the settings, or make one, and start again"
+    with db.read() as session:
+        if any(one.endpoint == endpoint and one.code == "no_secret" for one in alerts.current(session)):
+            return
+    with db.write() as session:
+        alerts.alert(session, db, endpoint, "no_secret", text, now)
+
+
+def _wish(session: Session, endpoint: str, now: float, most: int, secrets: tuple[str, ...]) -> Wish:
+    """Answers that could go, the longest due first."""
+    earlier = aliased(Answer)
+    is_behind = exists().where(
+        earlier.endpoint == Answer.endpoint,
+        earlier.ticket == Answer.ticket,
+        earlier.state == PENDING,
+        earlier.seq < Answer.seq,
+    )
+    query = (
+        select(Answer.id)
+        .where(Answer.endpoint == endpoint, Answer.state == PENDING)
+        .where(Answer.due_at <= now, Answer.lease_until <= now, ~is_behind)
+        .order_by(Answer.due_at)
+        .limit(most)
+    )
+    ids = session.scalars(query).all()
+    return Wish(ids, secrets, drained=len(ids) < most)
+
+
+def _take(session: Session, db: Database, settings: Settings, endpoint: str, wish: Wish, now: float) -> list[Claim]:
+    state = endpoints.state_of(session, db, endpoint)
+    health = endpoints.health_of(state)
+    allowed = breaker.allowance(health, now, len(wish.ids))
+    lease_until = now + settings.deliver.timeout_s + settings.deliver.lease_margin_s
+    taken = []
+    for id_ in wish.ids[: allowed.n]:
+        row = _take_one(session, id_, now, lease_until)
+        if row is not None:
+            taken.append(Claim(**row, probe=allowed.probe, secrets=wish.secrets))
+    drained = wish.drained and allowed.n == len(wish.ids)
+    changed = breaker.started(health, len(taken), lease_until, probe=allowed.probe, drained=drained)
+    if changed != health:
+        endpoints.keep_health(state, changed)
+    return taken
+
+
+def _take_one(session: Session, id_: str, now: float, lease_until: float) -> dict[str, Any] | None:
+    columns = (Answer.id, Answer.endpoint, Answer.ticket, Answer.seq, Answer.body, Answer.token, Answer.attempts)
+    row = session.execute(
+        update(Answer)
+        .where(Answer.id == id_, Answer.state == PENDING, Answer.lease_until <= now, Answer.due_at <= now)
+        .values(token=Answer.token + 1, lease_until=lease_until)
+        .returning(*columns)
+    ).one_or_none()
+    return None if row is None else dict(row._mapping)

@@ -1,0 +1,98 @@
+"""Send what is due: sign, POST, write down what came back.
+
+`deliver_due` runs until nothing more can be sent now. Any number of processes may run it at once: the database decides
+who sends what. A worker that dies in the middle leaves a lease that runs out; the answer is then sent again under the
+same webhook-id, and a receiver that keeps ids sees one effect.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import count
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from ticketbot.db import Database
+from ticketbot.deliver.claim import Claim, claim
+from ticketbot.deliver.finish import Report, finish
+from ticketbot.deliver.retry import Outcome
+from ticketbot.deliver.sign import sign
+from ticketbot.errors import Refused
+from ticketbot.net import fetch
+from ticketbot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# How soon new answers are noticed while slow ones are on their way.
+LOOK_AGAIN_S = 0.25
+
+Post = Callable[..., fetch.Reply]
+
+
+def deliver_due(
+    db: Database,
+    settings: Settings,
+    now: Callable[[], float] = time.time,
+    post: Post = fetch.post,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, int]:
+    """Send until nothing is due (or `stop()`); counts by what came of the attempts.
+
+    delivered, retry, dead, disabled, cancelled; fenced (somebody else took over meanwhile), unfinished (the database
+    could not be written: sent again after the lease). `post` has the signature of net.fetch.post.
+    """
+    counts: Counter[str] = Counter()
+    running: dict[Future[str], str] = {}
+    turns: dict[str, int] = {}
+    tick = count(1)
+    with ThreadPoolExecutor(settings.deliver.workers, thread_name_prefix="deliver") as pool:
+        while True:
+            claimed = [] if stop() else claim(db, settings, now(), Counter(running.values()), turns)
+            for one in claimed:
+                turns[one.endpoint] = next(tick)
+                running[pool.submit(_deliver, db, settings, one, now, post)] = one.endpoint
+            if not running:
+                return dict(counts)
+            done, _ = wait(running, timeout=LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                counts[future.result()] += 1
+
+
+def _deliver(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> str:
+    report = attempt(settings, one, now, post)
+    try:
+        state = finish(db, settings, one, report)
+    except DBAPIError as error:
+        log.warning("%s to %s: %s, not written down: %s", one.id, one.endpoint, report.what, type(error).__name__)
+        return "unfinished"
+    log.info("%s to %s, attempt %d: %s, %s", one.id, one.endpoint, one.attempts + 1, report.what, state)
+    return state
+
+
+def attempt(settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> Report:
+    """One signed POST; whatever happens is in the report."""
+    at = now()
+    endpoint = settings.endpoints[one.endpoint]
+    headers = {"Content-Type": "application/json", **sign(one.body, one.id, int(at), one.secrets)}
+    try:
+        reply = post(endpoint.url, one.body, headers, deadline_s=settings.deliver.timeout_s, allow=endpoint.allow)
+    except Refused as error:
+        return _report(Outcome(error=error.code), at, now(), {}, b"")
+    except Exception:
+        # Ours, not the receiver's. It counts as an attempt: a poisoned answer must die, not come back for ever.
+        log.exception("%s to %s: the attempt failed in our own code", one.id, one.endpoint)
+        return _report(Outcome(error="internal"), at, now(), {}, b"")
+    names = {name.lower(): value for name, value in reply.headers.items()}
+    outcome = Outcome(status=reply.status, retry_after=names.get("retry-after"))
+    return _report(outcome, at, now(), names, reply.body)
+
+
+def _report(outcome: Outcome, at: float, ended_at: float, headers: dict[str, Any], body: bytes) -> Report:
+    return Report(outcome=outcome, at=at, ended_at=ended_at, headers=headers, body=body)
