@@ -1,0 +1,120 @@
+"""The real server on a real socket: what clients may not send, and how it stops."""
+
+import re
+import socket
+import threading
+import time
+
+import pytest
+from flask import Blueprint
+
+from tests.support.settings import make_settings
+from tests.support.site import Site
+from ticketbot.db import connect
+from ticketbot.db.models import Base
+from ticketbot.web.access import public
+from ticketbot.web.serving import WebServer
+
+
+def slow():
+    blueprint = Blueprint("slow", __name__)
+
+    @blueprint.get("/slow")
+    @public
+    def answer():
+        time.sleep(0.6)
+        return "done"
+
+    return blueprint
+
+
+@pytest.fixture
+def server(tmp_path):
+    db = connect(f"sqlite:///{tmp_path / 'ticketbot.db'}")
+    Base.metadata.create_all(db.engine)
+    settings = make_settings(tmp_path, {"web.port": 0, "web.threads": 4})
+    made = WebServer(Site(db, settings, (slow(),)).app, settings)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made.stop()
+    thread.join(timeout=15)
+    assert not thread.is_alive()
+    db.close()
+
+
+def talk(server, request: bytes) -> bytes:
+    """Send these bytes, return everything that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
+        peer.sendall(request)
+        received = b""
+        while chunk := peer.recv(65536):
+            received += chunk
+            if b"Connection: close" not in received and b"\r\n\r\n" in received:
+                break
+        return received
+
+
+def status(answer: bytes) -> int:
+    return int(re.match(rb"HTTP/1\.[01] (\d{3})", answer)[1])
+
+
+HEAD = b"Host: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n", 200),
+        (b"TRACE /healthz HTTP/1.1\r\n" + HEAD + b"\r\n", 405),
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X-Long: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"".join(b"X-%d: 1\r\n" % i for i in range(1000)) + b"\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X-Same: 1\r\n" * 1000 + b"\r\n", 431),
+        (b"POST /login HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", 400),
+        (b"POST /login HTTP/1.1\r\n" + HEAD + b"Content-Length: -5\r\n\r\n", 400),
+        (b"POST /login HTTP/1.1\r\n" + HEAD + b"Content-Length: 99999999999\r\n\r\n", 413),
+        (b"POST /login HTTP/1.1\r\n" + HEAD + b"Content-Length: 3000000\r\n\r\n" + b"a" * 3_000_000, 413),
+        (b"GET /picture/%2e%2e%2fetc HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+        (b"GET /\x00 HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 400),
+        (b"GET http://[::1 HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+    ],
+)
+def test_what_is_too_much_or_malformed_is_refused(server, request_bytes, expected):
+    assert status(talk(server, request_bytes)) == expected
+
+
+def test_it_goes_on_after_refusals(server):
+    for _ in range(5):
+        talk(server, b"GET / HTTP/1.1\r\n" + HEAD + b"X-Same: 1\r\n" * 1000 + b"\r\n")
+    assert status(talk(server, b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")) == 200
+
+
+def test_it_does_not_say_what_software_it_is(server):
+    assert b"waitress" not in talk(server, b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n").lower()
+
+
+def test_a_stop_lets_the_answer_under_way_end_and_takes_no_new_one(server):
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(talk(server, b"GET /slow HTTP/1.1\r\n" + HEAD + b"\r\n")))
+    asking.start()
+    time.sleep(0.2)
+    port = server.port
+    server.stop()
+    asking.join(timeout=5)
+    assert status(answers[0]) == 200
+    assert answers[0].endswith(b"done")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+def test_alive_answers_while_every_other_thread_is_busy(server):
+    busy = [threading.Thread(target=talk, args=(server, b"GET /slow HTTP/1.1\r\n" + HEAD + b"\r\n")) for _ in range(3)]
+    for thread in busy:
+        thread.start()
+    began = time.monotonic()
+    assert status(talk(server, b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")) == 200
+    assert time.monotonic() - began < 0.5
+    for thread in busy:
+        thread.join()

@@ -1,0 +1,52 @@
+"""Is the process alive, and can it work?"""
+
+from __future__ import annotations
+
+import functools
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ticketbot.db import Database, migrate
+from ticketbot.db.models import Model
+from ticketbot.web.access import public
+from ticketbot.web.context import Services, services
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@public
+def alive() -> ResponseReturnValue:
+    """This process answers. Touches nothing else: a database that is down is no reason to restart us."""
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+@public
+def ready() -> ResponseReturnValue:
+    """200 when database, schema and (where one is required) model are there, else 503; says which is missing."""
+    found = checks(services())
+    good = all(found.values())
+    return jsonify(ready=good, checks={name: "ok" if value else "missing" for name, value in found.items()}), (
+        200 if good else 503
+    )
+
+
+def checks(made: Services) -> dict[str, bool]:
+    try:
+        schema = migrate.current(made.db) == _head(made.db)
+        with made.db.read() as session:
+            champion = schema and session.scalar(select(Model.id).where(Model.state == "champion")) is not None
+    except SQLAlchemyError:
+        return {"database": False}
+    found = {"database": True, "schema": schema}
+    return {**found, "model": champion} if made.model_required else found
+
+
+@functools.cache
+def _head(db: Database) -> str | None:
+    """Reads the migration scripts: once is enough, they do not change while we run."""
+    return migrate.head(db)

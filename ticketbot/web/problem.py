@@ -1,0 +1,107 @@
+"""What does a caller see when something went wrong?
+
+Programs get application/problem+json (RFC 9457) with our `code`; browsers get a page. An unexpected error shows an id
+that is also in the log, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, g, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from ticketbot.errors import RETRYABLE_CODES, STATUS_BY_CODE, TicketbotError
+from ticketbot.web.access import TooMany, need_of
+
+log = logging.getLogger(__name__)
+
+CODE_BY_STATUS = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "payload_too_large",
+    429: "rate_limited",
+    503: "busy",
+}
+WHAT_NOW = {
+    400: "The request was not understood.",
+    404: "There is nothing at this address.",
+    405: "This address cannot be used that way.",
+    413: "That is more than we take at once.",
+}
+
+
+def install(app: Flask) -> None:
+    app.register_error_handler(TicketbotError, _known)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def answer(code: str, detail: str, *, status: int | None = None, **more: Any) -> Response:
+    """The refusal for this caller: problem+json, or a page. `more` are further members of the JSON."""
+    status = status or STATUS_BY_CODE[code]
+    title = HTTPStatus(status).phrase
+    if wants_page():
+        response = Response(
+            render_template("error.html", status=status, title=title, detail=detail, **more), mimetype="text/html"
+        )
+    else:
+        about = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+        response = jsonify(**about, retryable=code in RETRYABLE_CODES, request_id=g.get("request_id", ""), **more)
+        response.mimetype = "application/problem+json"
+    response.status_code = status
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def wants_page() -> bool:
+    """Browsers name text/html; programs do not. An API answers JSON to both."""
+    need = need_of(request.endpoint) if request.routing_exception is None else None
+    if (need is not None and need.api) or request.is_json:
+        return False
+    return any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
+
+
+def _known(error: TicketbotError) -> Response:
+    if error.status >= 500:
+        log.warning("refused", extra={"code": error.code, "detail": str(error)})
+    response = answer(error.code, str(error))
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(math.ceil(error.wait_s))
+    return response
+
+
+def _stale_form(_error: CSRFError) -> Response:
+    return answer("csrf", "This form is out of date. Load the page again and repeat what you did.")
+
+
+def _http(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None or error.code is None or error.code < 400:
+        return error.get_response()
+    code = CODE_BY_STATUS.get(error.code, "bad_request" if error.code < 500 else "internal")
+    response = answer(code, WHAT_NOW.get(error.code, HTTPStatus(error.code).phrase + "."), status=error.code)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    g.setdefault("caller", None)  # the error page must not ask a database that may be down
+    error_id = secrets.token_hex(6)
+    log.error("unexpected error %s", error_id, exc_info=error, extra={"error_id": error_id})
+    detail = "Something went wrong on our side. The administrator finds it in the log by this id."
+    return answer("internal", detail, error_id=error_id)
