@@ -1,0 +1,355 @@
+"""How does a settled file become a picture of ours?
+
+It is copied by a read loop through the walk's descriptor rules, hashed on the way, and stored under its hash
+(contracts/store.py); only then do the rows say so. The bytes are not decoded here: whoever looks at them does that in a
+guarded child. A copy during which the file changed is thrown away, and the file settles anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ticketbot.collect import opening
+from ticketbot.collect.book import observation, source_row
+from ticketbot.collect.listing import columns
+from ticketbot.collect.opening import Clock, ParentGone, Tree
+from ticketbot.collect.settled import Observation, decide
+from ticketbot.contracts import store
+from ticketbot.contracts.store import open_staged, path_of
+from ticketbot.db.models import Directory, File, Picture
+from ticketbot.db.session import Database
+from ticketbot.errors import StorageError, UsageError
+from ticketbot.settings import Source
+
+__all__ = ["StageReport", "import_file", "open_staged", "path_of", "stage"]
+
+log = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1 << 20
+# Files whose rows are written in one transaction.
+ROWS_AT_ONCE = 50
+# A file refused for one of these is looked at again for a day: mending it need not touch its folder.
+MAY_BE_MENDED = ("empty", "permission")
+MENDED_WITHIN_S = 86_400.0
+MENDED_AT_ONCE = 5000
+
+
+@dataclass
+class StageReport:
+    """Counts of files; `left` may be due still (the limit or the time was used up, or the tree is in trouble)."""
+
+    staged: int = 0
+    settling: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    bytes_copied: int = 0
+    left: int = 0
+    incomplete: str | None = None
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A file to look at again, as its row has it."""
+
+    id: int
+    path: bytes
+    user: str | None
+    state: str
+    reason: str | None
+    history: bool
+    sha256: str | None
+    observed_at: float
+    seen: Observation | None
+
+
+class _Changed(Exception):
+    """The file is not, or no longer, what was looked at."""
+
+
+def stage(
+    db: Database,
+    name: str,
+    source: Source,
+    data_dir: Path,
+    *,
+    now: float,
+    limit: int = 20_000,
+    budget_s: float | None = None,
+) -> StageReport:
+    """Look again at files that are not settled, and copy those that are. New ones before history.
+
+    Stops after `limit` files or `budget_s`. Raises StorageError when data_dir cannot be written; what was copied before
+    is kept, the rest stays due.
+    """
+    with db.write() as session:
+        source_id = source_row(session, name).id
+    work = _Staging(db, source_id, source, data_dir, Clock(now))
+    try:
+        with Tree(source.root) as tree:
+            work.run(tree, limit, budget_s)
+    except StorageError:
+        work.flush_if_possible()
+        raise
+    except OSError as error:
+        work.flush_if_possible()
+        work.report.incomplete = f"{error.strerror}: the root {source.root}"
+    if work.report.staged or work.report.refused:
+        log.info("staged", extra={"source": name, "files": work.report.staged, "refused": dict(work.report.refused)})
+    return work.report
+
+
+def import_file(db: Database, data_dir: Path, path: Path, *, max_bytes: int, now: float) -> str:
+    """Stage a picture a person hands us (labels import) and return its sha256. It is not classified by itself.
+
+    Raises UsageError when it is no regular file, empty, too large, or erased before; StorageError as `stage`.
+    """
+    try:
+        with Tree(path.parent) as tree:
+            fd = tree.open_file(os.fsencode(path.name))
+    except (OSError, ParentGone) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    try:
+        size_bytes = os.fstat(fd).st_size
+        if not 0 < size_bytes <= max_bytes:
+            raise UsageError(f"{path}: {size_bytes} bytes; 1 to {max_bytes} are taken")
+        with store.incoming(data_dir) as new:
+            _copy(fd, new)
+            if _state_of(db, new.sha256) == "erased":
+                raise UsageError(f"{path}: this picture was erased and is not taken again")
+            sha256 = new.keep()
+    except _Changed:
+        raise UsageError(f"{path}: was changed while it was read; try again") from None
+    finally:
+        os.close(fd)
+    with db.write() as session:
+        if _add_picture(db, session, sha256, size_bytes, wanted=False, now=now) == "erased":
+            store.remove(data_dir, sha256)
+            raise UsageError(f"{path}: this picture was erased and is not taken again")
+    return sha256
+
+
+class _Staging:
+    def __init__(self, db: Database, source_id: int, source: Source, data_dir: Path, clock: Clock) -> None:
+        self.db, self.source_id, self.source, self.data_dir, self.clock = db, source_id, source, data_dir, clock
+        self.max_bytes = source.max_file_mb * 2**20
+        self.report = StageReport()
+        self.waiting: dict[str, int] = {}
+        # What is to be written: the row as it was, the columns to set, and (size, wanted) of a new picture.
+        self.results: list[tuple[_Due, dict[str, Any], tuple[int, bool] | None]] = []
+
+    def run(self, tree: Tree, limit: int, budget_s: float | None) -> None:
+        store.sweep(self.data_dir, self.clock())
+        unsettled = self._unsettled(limit)
+        ids = unsettled + self._to_be_mended()
+        self.report.left = len(unsettled)
+        for start in range(0, len(ids), ROWS_AT_ONCE):
+            for due in self._load(ids[start : start + ROWS_AT_ONCE]):
+                self._look(tree, due)
+            self.flush()
+            self.report.left = max(0, len(unsettled) - start - ROWS_AT_ONCE)
+            if budget_s is not None and self.clock.passed_s >= budget_s:
+                break
+        self.report.left += len(unsettled) == limit
+
+    def _unsettled(self, limit: int) -> list[int]:
+        """Ids of files whose second look is due, new ones before history."""
+        now = self.clock()
+        # observed_at > now: our clock was set back; waiting for the old time could take a day.
+        due = or_(File.observed_at <= now - self.source.settle_s, File.observed_at > now)
+        query = select(File.id).where(File.source_id == self.source_id, File.state.in_(("seen", "settling")), due)
+        with self.db.read() as session:
+            return list(session.scalars(query.order_by(File.history, File.id).limit(limit)))
+
+    def _to_be_mended(self) -> list[int]:
+        """Ids of refused files that may do now. Of a user over quota, no more than the quota could let in."""
+        refused = (File.source_id == self.source_id, File.state == "refused")
+        mended = (File.reason.in_(MAY_BE_MENDED), File.observed_at > self.clock() - MENDED_WITHIN_S)
+        place = func.row_number().over(partition_by=File.user, order_by=File.id).label("place")
+        waiting = select(File.id, place).where(*refused, File.reason == "quota").subquery()
+        let_in = select(waiting.c.id).where(waiting.c.place <= max(self.source.max_files_per_user, 1))
+        with self.db.read() as session:
+            return [
+                *session.scalars(select(File.id).where(*refused, *mended).limit(MENDED_AT_ONCE)),
+                *session.scalars(let_in.limit(MENDED_AT_ONCE)),
+            ]
+
+    def _load(self, ids: list[int]) -> Iterator[_Due]:
+        seen = (File.dev, File.ino, File.size_bytes, File.mtime_ns, File.ctime_ns)
+        own = (File.id, File.path, File.user, File.state, File.reason, File.history, File.sha256, File.observed_at)
+        query = select(*own, *seen).where(File.id.in_(ids)).order_by(File.history, File.id)
+        with self.db.read() as session:
+            rows = session.execute(query).all()
+        for row in rows:
+            yield _Due(*row[:8], observation(tuple(row[8:])))
+
+    def _look(self, tree: Tree, due: _Due) -> None:
+        try:
+            fd = tree.open_file(due.path)
+        except ParentGone:
+            return  # the next scan says whether the folder is gone or the mount is
+        except OSError as error:
+            self._cannot_open(due, error)
+            return
+        try:
+            self._decide(due, fd)
+        except _Changed:
+            self._settle_anew(due, Observation.of(os.fstat(fd)))
+        except OSError as error:
+            self.report.incomplete = f"{error.strerror}: file {due.id}"
+        finally:
+            os.close(fd)
+
+    def _cannot_open(self, due: _Due, error: OSError) -> None:
+        reason = opening.reason_of(error)
+        if reason is None:
+            self.report.incomplete = f"{error.strerror}: file {due.id}"
+        elif due.reason != reason:
+            self._refuse(due, reason)
+
+    def _decide(self, due: _Due, fd: int) -> None:
+        look, now = Observation.of(os.fstat(fd)), self.clock()
+        if due.state == "refused" and due.reason in MAY_BE_MENDED and look == due.seen and due.reason != "permission":
+            return
+        verdict = decide(due.seen, due.observed_at, look, now, self.source.settle_s)
+        if verdict == "changed":
+            self._settle_anew(due, look)
+        elif verdict == "wait":
+            self.report.settling += 1
+        elif look.size_bytes == 0:
+            self._refuse(due, "empty")
+        elif look.size_bytes > self.max_bytes:
+            self._refuse(due, "too_large")
+        elif self._over_quota(due):
+            self._refuse(due, "quota")
+        else:
+            self._take(due, fd, look)
+
+    def _take(self, due: _Due, fd: int, look: Observation) -> None:
+        with store.incoming(self.data_dir) as new:
+            _copy(fd, new)
+            if new.size_bytes != look.size_bytes or Observation.of(os.fstat(fd)) != look:
+                raise _Changed
+            if _state_of(self.db, new.sha256) == "erased":
+                self._refuse(due, "erased")
+                return
+            sha256 = new.keep()
+        self.report.bytes_copied += look.size_bytes
+        now = self.clock()
+        values: dict[str, Any] = {"state": "staged", "reason": None, "sha256": sha256, "staged_at": now}
+        if sha256 != due.sha256:
+            values |= {"resolve_attempts": 0, "resolve_due_at": now if self._is_news(due) else None}
+        wanted = not due.history or self.source.history != "index"
+        self.results.append((due, values, (look.size_bytes, wanted)))
+
+    def _is_news(self, due: _Due) -> bool:
+        """Does a ticket wait for it? The tickets of history are closed, unless a setting says otherwise."""
+        return not due.history or self.source.history == "deliver"
+
+    def _settle_anew(self, due: _Due, look: Observation) -> None:
+        self.report.settling += 1
+        values = {"state": "settling", "reason": None, "observed_at": self.clock(), **columns(look)}
+        self.results.append((due, values, None))
+
+    def _refuse(self, due: _Due, reason: str) -> None:
+        if due.state == "refused" and due.reason == reason:
+            return
+        self.report.refused[reason] += 1
+        self.results.append((due, {"state": "refused", "reason": reason}, None))
+
+    def _over_quota(self, due: _Due) -> bool:
+        limit = self.source.max_files_per_user
+        if not limit or due.user is None or due.history:
+            return False
+        if due.user not in self.waiting:
+            self.waiting[due.user] = self._count_waiting(due.user)
+        self.waiting[due.user] += 1
+        return self.waiting[due.user] > limit
+
+    def _count_waiting(self, user: str) -> int:
+        """Staged news of a user that no model has looked at yet."""
+        query = (
+            select(func.count())
+            .select_from(File)
+            .join(Picture, Picture.sha256 == File.sha256)
+            .where(File.source_id == self.source_id, File.user == user, File.state == "staged", ~File.history)
+            .where(Picture.model_id.is_(None))
+        )
+        with self.db.read() as session:
+            return session.scalar(query) or 0
+
+    def flush_if_possible(self) -> None:
+        """After trouble: keep what was copied. The database may lie on the same full disk; then it is copied again."""
+        try:
+            self.flush()
+        except SQLAlchemyError:
+            log.warning("could not write down what was staged; it will be staged again")
+
+    def flush(self) -> None:
+        results, self.results = self.results, []
+        if not results:
+            return
+        with self.db.write() as session:
+            for due, values, picture in results:
+                self._write(session, due, values, picture)
+
+    def _write(self, session: Session, due: _Due, values: dict[str, Any], picture: tuple[int, bool] | None) -> None:
+        if picture is not None:
+            size_bytes, wanted = picture
+            sha256 = values["sha256"]
+            if _add_picture(self.db, session, sha256, size_bytes, wanted=wanted, now=self.clock()) == "erased":
+                store.remove(self.data_dir, sha256)
+                values = {"state": "refused", "reason": "erased"}
+                self.report.refused["erased"] += 1
+        mine = (File.id == due.id, File.state == due.state, File.observed_at == due.observed_at)
+        done = session.execute(update(File).where(*mine).values(**values).execution_options(synchronize_session=False))
+        if done.rowcount and values["state"] == "staged":  # type: ignore[attr-defined]
+            self.report.staged += 1
+        if values.get("reason") in ("vanished", "swapped"):
+            self._list_again(session, due.path)
+
+    def _list_again(self, session: Session, path: bytes) -> None:
+        """The folder changed under us: the next scan must not skip it."""
+        where = (Directory.source_id == self.source_id, Directory.path == path.rpartition(b"/")[0])
+        session.execute(update(Directory).where(*where).values(clean=False))
+
+
+def _copy(fd: int, new: store.Incoming) -> None:
+    """All bytes of an open file as it is now; raises _Changed when there are more than it had."""
+    left = os.fstat(fd).st_size
+    while block := os.read(fd, BLOCK_BYTES):
+        left -= len(block)
+        if left < 0:
+            raise _Changed
+        new.write(block)
+
+
+def _state_of(db: Database, sha256: str) -> str | None:
+    with db.read() as session:
+        return session.scalar(select(Picture.state).where(Picture.sha256 == sha256))
+
+
+def _add_picture(db: Database, session: Session, sha256: str, size_bytes: int, *, wanted: bool, now: float) -> str:
+    """Make sure of the row of a picture whose bytes are in the store; returns its state ("staged" or "erased")."""
+    new = {"sha256": sha256, "state": "staged", "size_bytes": size_bytes, "staged_at": now, "wanted": wanted}
+    defaults = {"lease_until": 0.0, "token": 0, "blind": False, "review_until": 0.0}
+    session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
+    found = session.execute(
+        select(Picture.state, Picture.wanted).where(Picture.sha256 == sha256).with_for_update()
+    ).one()
+    if found.state == "erased":
+        return "erased"
+    change: dict[str, Any] = {"state": "staged"} if found.state == "archived" else {}
+    if wanted and not found.wanted:
+        change["wanted"] = True
+    if change:
+        session.execute(update(Picture).where(Picture.sha256 == sha256).values(**change))
+    return "staged"

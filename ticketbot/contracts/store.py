@@ -1,0 +1,134 @@
+"""Where do the bytes of a picture lie, and how do they get there whole?
+
+    <data_dir>/staging/<aa>/<sha256>.jpg      aa = the first two digits of the hash
+    <data_dir>/staging/tmp/                   what is being written; left-overs of a killed process are swept
+
+Order of a write: temporary file, fsync, rename, fsync of the folder. Only then may a row say that the picture is there.
+The name is always .jpg, whatever the format: nobody goes by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ticketbot.contracts.files import sync_folder
+from ticketbot.errors import StorageError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+# Nothing is written for longer than this: an older temporary file has lost its writer.
+LEFT_OVER_AFTER_S = 3600.0
+
+
+def path_of(data_dir: Path, sha256: str) -> Path:
+    """The place of a staged picture; raises ValueError for anything but 64 hex digits."""
+    if not SHA256.fullmatch(sha256):
+        raise ValueError(f"not a sha256: {sha256!r}")
+    return data_dir / "staging" / sha256[:2] / f"{sha256}.jpg"
+
+
+def open_staged(data_dir: Path, sha256: str) -> BinaryIO:
+    """The staged bytes, open for reading; raises FileNotFoundError when the picture is archived or erased."""
+    return open(path_of(data_dir, sha256), "rb")
+
+
+class Incoming:
+    """Bytes on their way into the store: write(), then keep(), or they are dropped."""
+
+    def __init__(self, data_dir: Path, temporary: Path, file: BinaryIO) -> None:
+        self._data_dir = data_dir
+        self._temporary = temporary
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, block: bytes) -> None:
+        self._digest.update(block)
+        self.size_bytes += len(block)
+        view = memoryview(block)
+        with _said():
+            while view:
+                view = view[self._file.write(view) :]
+
+    def keep(self) -> str:
+        """Put the bytes under their hash, durably, and return it. The same content twice is one file."""
+        target = path_of(self._data_dir, self.sha256)
+        with _said():
+            if not _is_there(target, self.size_bytes):
+                os.fsync(self._file.fileno())
+                _make_folder(target.parent)
+                os.rename(self._temporary, target)
+            # Also when it was there: its writer may have been killed between the rename and this.
+            sync_folder(target.parent)
+        return self.sha256
+
+
+@contextmanager
+def incoming(data_dir: Path) -> Iterator[Incoming]:
+    """A place to write to; what was not kept by the end is removed.
+
+    Raises StorageError when the disk is full, read-only or over quota.
+    """
+    folder = data_dir / "staging" / "tmp"
+    with _said():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{os.getpid()}-{secrets.token_hex(8)}.part"
+        file = open(temporary, "xb", buffering=0)  # noqa: SIM115 - closed below, where errors are not the disk's
+    try:
+        with file:
+            yield Incoming(data_dir, temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove(data_dir: Path, sha256: str) -> None:
+    path_of(data_dir, sha256).unlink(missing_ok=True)
+
+
+def sweep(data_dir: Path, now: float) -> int:
+    """Remove temporary files that lost their writer; returns how many."""
+    removed = 0
+    folder = data_dir / "staging" / "tmp"
+    for path in folder.glob("*.part") if folder.is_dir() else ():
+        try:
+            if path.stat().st_mtime < now - LEFT_OVER_AFTER_S:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+    return removed
+
+
+def _is_there(target: Path, size_bytes: int) -> bool:
+    try:
+        return target.stat().st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Trouble with our own disk in words that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to the data folder: {error.strerror}; make room or correct its rights, "
+            "then the same pictures are taken again"
+        ) from error
