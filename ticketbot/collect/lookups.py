@@ -1,0 +1,119 @@
+"""How do we ask somebody else's database, and how do we keep from hurting it?
+
+Read-only: SQLite is opened with mode=ro, PostgreSQL asked in a READ ONLY transaction that is rolled back. With a time
+limit, bound parameters only, and at most MAX_TICKETS rows read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from ticketbot.errors import SettingsError
+
+CONNECT_TIMEOUT_S = 5
+# A file on more tickets than this is a wrong query, not an attachment.
+MAX_TICKETS = 100
+# SQLite asks us every so many steps of its machine whether to go on.
+SQLITE_STEPS = 10_000
+
+
+class LookupFailed(Exception):
+    """The database could not be asked, or did not answer in time. Says nothing about the ticket."""
+
+
+class NotText(Exception):
+    """A name with bytes that are no UTF-8: a database would refuse it or, worse, match something else."""
+
+
+def is_text(value: Any) -> bool:
+    """Can a database take it as text? Not with lone surrogates (undecodable bytes), nor with NUL."""
+    return not isinstance(value, str) or ("\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value))
+
+
+class Lookups:
+    """Connections to the databases that know whose ticket a file is, one engine a URL. Close when done."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def ask(self, url: str, query: str, variables: Mapping[str, Any], timeout_s: float) -> list[Any]:
+        """First column of each row. Variables the query does not name are left out; what it names must be there.
+
+        Raises LookupFailed, NotText, or SettingsError for a URL that is neither SQLite nor PostgreSQL.
+        """
+        engine = self._engine(url)
+        statement = text(query)
+        names = statement.compile(engine).params
+        if missing := sorted(set(names) - set(variables)):
+            raise LookupFailed(f"the query asks for :{', :'.join(missing)}, which no pattern gives")
+        if not all(is_text(variables[name]) for name in names):
+            raise NotText
+        try:
+            with engine.connect() as connection, _limited(connection, timeout_s):
+                rows = connection.execute(statement, {name: variables[name] for name in names})
+                found = [row[0] for row in rows.fetchmany(MAX_TICKETS + 1)]
+                connection.rollback()
+        except SQLAlchemyError as error:
+            raise LookupFailed(_short(error)) from None
+        if len(found) > MAX_TICKETS:
+            raise LookupFailed(f"more than {MAX_TICKETS} rows: the query does not pick one file's tickets")
+        return found
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+    def _engine(self, url: str) -> Engine:
+        if url not in self._engines:
+            self._engines[url] = _open(url)
+        return self._engines[url]
+
+
+def _open(url: str) -> Engine:
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        # Opened for each look: the ERP may replace the file.
+        address = f"file:{quote(parsed.database or '')}?mode=ro"
+        engine = create_engine(
+            "sqlite://",
+            poolclass=NullPool,
+            creator=lambda: sqlite3.connect(address, uri=True, timeout=1.0, check_same_thread=False),
+        )
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+        return engine
+    if kind == "postgresql":
+        return create_engine(
+            parsed, pool_size=1, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+        ).execution_options(postgresql_readonly=True)
+    raise SettingsError(f"a ticket lookup can ask sqlite and postgresql, not {kind}")
+
+
+@contextmanager
+def _limited(connection: Connection, timeout_s: float) -> Iterator[None]:
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(int(timeout_s * 1000))}
+        )
+        yield
+        return
+    ends = time.monotonic() + timeout_s
+    driver: Any = connection.connection.driver_connection
+    driver.set_progress_handler(lambda: time.monotonic() > ends, SQLITE_STEPS)
+    yield
+
+
+def _short(error: SQLAlchemyError) -> str:
+    """The driver's own first line: neither the statement with a user's values nor the URL with a password."""
+    lines = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,222 @@
+"""Whose ticket is this file?
+
+A chain of lookups, tried in order: the first that finds tickets wins. A path lookup reads the ticket out of the path;
+an SQL lookup asks a database with what path and file tell. One file may belong to many tickets.
+
+No ticket yet is a state, not an error: an upload lies on disk before its ticket is saved. It is asked for again after
+source.ticket_retry_s, then given up; `file.reason` says why. A database that does not answer uses up no try.
+
+    resolve_due_at set     to be looked up then
+    resolve_due_at NULL    resolved (reason NULL), given up (reason set), or not asked for
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from ticketbot.collect.book import source_row
+from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
+from ticketbot.collect.opening import Clock
+from ticketbot.db.models import File, FileTicket
+from ticketbot.db.session import Database
+from ticketbot.settings import PathLookup, Source, SqlLookup
+
+log = logging.getLogger(__name__)
+
+OnKnown = Callable[[Session, str, float], None]
+NO_TICKET = "no_ticket"
+NOT_TEXT = "name_not_text"
+LOOKUP_FAILED = "lookup_failed"
+# A database that failed so often in a row is left alone for the rest of the round.
+FAILURES_IN_A_ROW = 3
+ASK_AGAIN_S = 60.0
+TICKET_CHARS = 200
+
+
+@dataclass
+class ResolveReport:
+    """Counts of files; `failed`: a database did not answer, `left`: still due."""
+
+    resolved: int = 0
+    waiting: int = 0
+    given_up: int = 0
+    failed: int = 0
+    left: int = 0
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    id: int
+    path: bytes
+    size_bytes: int | None
+    sha256: str
+    due_at: float
+    attempts: int
+
+
+def variables_of(source_path: str, path: bytes, size_bytes: int | None, sha256: str) -> dict[str, Any]:
+    """What a lookup may use: the named groups of the source's `path`, name, stem, dir, path, size, sha256.
+
+    Bytes that are no UTF-8 become lone surrogates: patterns can read such a path, databases are not asked with it.
+    """
+    text = os.fsdecode(path)
+    directory, _, name = text.rpartition("/")
+    match = re.search(source_path, text)
+    own = {"name": name, "stem": os.path.splitext(name)[0], "dir": directory, "path": text}
+    return {**(match.groupdict() if match else {}), **own, "size": size_bytes, "sha256": sha256}
+
+
+def find(chain: Sequence[PathLookup | SqlLookup], variables: dict[str, Any], lookups: Lookups) -> list[str]:
+    """The tickets of a file, in the order found; none is an empty list. Groups of a path lookup serve the next ones.
+
+    Raises LookupFailed; NotText when a database would have to be asked with a name that is no text.
+    """
+    not_text = False
+    for link in chain:
+        if isinstance(link, PathLookup):
+            match = re.search(link.pattern, variables["path"])
+            groups = match.groupdict() if match else {}
+            found = [groups.pop("ticket", None)]
+            variables |= groups
+        else:
+            try:
+                found = lookups.ask(link.url, link.query, variables, link.timeout_s)
+            except NotText:
+                not_text, found = True, []
+        if tickets := _as_tickets(found):
+            return tickets
+    if not_text:
+        raise NotText
+    return []
+
+
+def next_try(attempts: int, waits_s: Sequence[float], now: float) -> float | None:
+    """When to ask again after `attempts` looks that found nothing; None: give up."""
+    return now + waits_s[attempts - 1] if attempts <= len(waits_s) else None
+
+
+def resolve(
+    db: Database,
+    sources: Mapping[str, Source],
+    *,
+    now: float,
+    lookups: Lookups,
+    on_known: OnKnown | None = None,
+    limit: int = 1000,
+) -> ResolveReport:
+    """Look up the tickets of files that are due, at most `limit` a source.
+
+    `on_known(session, sha256, now)` is called in the transaction that writes a file's tickets, and for a source that
+    needs none as soon as the file is staged: from then on its answer may be sent.
+    """
+    report = ResolveReport()
+    for name, source in sources.items():
+        with db.write() as session:
+            source_id = source_row(session, name).id
+        files = _due(db, source_id, now, limit)
+        report.left += len(files) == limit
+        _Round(db, source, Clock(now), lookups, on_known, report).run(files)
+    return report
+
+
+def _due(db: Database, source_id: int, now: float, limit: int) -> list[_File]:
+    own = (File.id, File.path, File.size_bytes, File.sha256, File.resolve_due_at, File.resolve_attempts)
+    query = (
+        select(*own)
+        .where(File.source_id == source_id, File.state == "staged", File.resolve_due_at <= now)
+        .order_by(File.resolve_due_at)
+        .limit(limit)
+    )
+    with db.read() as session:
+        return [_File(*row[:]) for row in session.execute(query)]
+
+
+@dataclass
+class _Round:
+    db: Database
+    source: Source
+    clock: Clock
+    lookups: Lookups
+    on_known: OnKnown | None
+    report: ResolveReport
+    failures: int = 0
+
+    def run(self, files: list[_File]) -> None:
+        for number, file in enumerate(files):
+            if self.failures >= FAILURES_IN_A_ROW:
+                self.report.left += len(files) - number
+                log.warning("ticket lookup failed", extra={"reason": self.report.trouble})
+                return
+            self._one(file)
+
+    def _one(self, file: _File) -> None:
+        if not self.source.require_ticket:
+            self._known(file, None)
+            return
+        variables = variables_of(self.source.path, file.path, file.size_bytes, file.sha256)
+        try:
+            tickets = find(self.source.ticket, variables, self.lookups)
+        except NotText:
+            self._not_found(file, NOT_TEXT)
+            return
+        except LookupFailed as error:
+            self._failed(file, str(error))
+            return
+        self.failures = 0
+        if tickets:
+            self._known(file, tickets)
+        else:
+            self._not_found(file, NO_TICKET)
+
+    def _known(self, file: _File, tickets: list[str] | None) -> None:
+        now = self.clock()
+        with self.db.write() as session:
+            if not self._write(session, file, resolve_due_at=None, reason=None):
+                return
+            if tickets is not None:
+                session.execute(delete(FileTicket).where(FileTicket.file_id == file.id))
+                own = {"file_id": file.id, "endpoint": self.source.endpoint, "resolved_at": now}
+                session.add_all([FileTicket(ticket=ticket, **own) for ticket in tickets])
+                session.flush()
+            if self.on_known:
+                self.on_known(session, file.sha256, now)
+        self.report.resolved += 1
+
+    def _not_found(self, file: _File, reason: str) -> None:
+        attempts = file.attempts + 1
+        due_at = next_try(attempts, self.source.ticket_retry_s, self.clock()) if reason == NO_TICKET else None
+        with self.db.write() as session:
+            self._write(session, file, resolve_due_at=due_at, resolve_attempts=attempts, reason=reason)
+        if due_at is None:
+            self.report.given_up += 1
+        else:
+            self.report.waiting += 1
+
+    def _failed(self, file: _File, trouble: str) -> None:
+        self.failures += 1
+        self.report.failed += 1
+        self.report.trouble = trouble
+        with self.db.write() as session:
+            self._write(session, file, resolve_due_at=self.clock() + ASK_AGAIN_S, reason=LOOKUP_FAILED)
+
+    @staticmethod
+    def _write(session: Session, file: _File, **values: Any) -> bool:
+        """False: another process was quicker, or the file changed; then nothing is ours to do."""
+        mine = (File.id == file.id, File.resolve_due_at == file.due_at, File.sha256 == file.sha256)
+        query = update(File).where(*mine).values(**values).execution_options(synchronize_session=False)
+        return bool(session.execute(query).rowcount)  # type: ignore[attr-defined]
+
+
+def _as_tickets(found: Sequence[Any]) -> list[str]:
+    """Each ticket once, as text; empty ones and what no text column can hold are left out."""
+    tickets = dict.fromkeys(str(ticket).strip() for ticket in found if ticket is not None)
+    return [ticket for ticket in tickets if ticket and is_text(ticket) and len(ticket) <= TICKET_CHARS]
