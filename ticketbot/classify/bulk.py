@@ -1,0 +1,227 @@
+"""Which staged pictures have no answer of the present model, and what is it?
+
+A worker claims a batch (lease and token), decodes and infers outside any transaction, and writes the batch in one short
+one. A worker that dies leaves nothing but a lease, after which others take its pictures; a late one finds its token
+overtaken and writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from ticketbot.db import Database
+from ticketbot.db.models import File, Model, Picture, Prediction
+from ticketbot.errors import ImageError
+from ticketbot.imaging.decode import DecoderPool
+from ticketbot.judge import lookalike
+from ticketbot.judge.decide import category_of
+from ticketbot.judge.engine import Engine
+from ticketbot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Called in the transaction of a prediction: announce(session, sha256, now).
+Announce = Callable[[Session, str, float], None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A picture that is ours until the lease ends; `token` proves it."""
+
+    sha256: str
+    token: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture after decoding: its pixels (uint8 RGB) and facts, or the code of what is wrong with it."""
+
+    claim: Claim
+    rgb: NDArray[np.uint8] | None = None
+    facts: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class Bulk:
+    """Bulk classification of one process. `serving` gives the engine; see `run`."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        serving: Any,
+        decoders: DecoderPool,
+        announce: Announce,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.db, self.settings, self.serving, self.decoders = db, settings, serving, decoders
+        self.announce, self.now = announce, now
+
+    def run(self, stopping: threading.Event | None = None, limit: int | None = None) -> dict[str, int]:
+        """Work until nothing is left (or `limit` batches a thread, or told to stop).
+
+        -> {"classified": n, "unsure": n, "failed": n}. Raises NotReady without a model.
+        """
+        self.serving.current()
+        counts: Counter[str] = Counter(classified=0, unsure=0, failed=0)
+        workers = self.settings.classify.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="classify") as threads:
+            for done in threads.map(lambda _: self._work(stopping, limit), range(workers)):
+                counts.update(done)
+        return dict(counts)
+
+    def _work(self, stopping: threading.Event | None, limit: int | None) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        batches = 0
+        while not (stopping is not None and stopping.is_set()) and (limit is None or batches < limit):
+            engine = self.serving.current()
+            claims = claim(self.db, self.settings, engine.model_id, self.now())
+            if not claims:
+                break
+            batches += 1
+            try:
+                counts.update(self._batch(engine, claims))
+            except BaseException:
+                give_back(self.db, claims)
+                raise
+        return counts
+
+    def _batch(self, engine: Engine, claims: Sequence[Claim]) -> Counter[str]:
+        seen = [self._see(one, engine.manifest.canonical_px) for one in claims]
+        good = [one for one in seen if one.rgb is not None]
+        answers = iter(engine.answer([one.rgb for one in good if one.rgb is not None]))
+        rows = [self._prediction(engine, one, next(answers) if one.rgb is not None else None) for one in seen]
+        written = self._write(seen, rows)
+        return Counter(
+            classified=sum(row.state == "done" for row in written),
+            unsure=sum(row.state == "done" and row.category is None for row in written),
+            failed=sum(row.state == "failed" for row in written),
+        )
+
+    def _see(self, one: Claim, canonical_px: int) -> Seen:
+        try:
+            data = self.settings.staged_path(one.sha256).read_bytes()
+        except OSError as error:
+            log.error("a staged picture is not there", extra={"picture": one.sha256, "reason": error.strerror})
+            return Seen(one, error="missing")
+        try:
+            seen = self.decoders.decode(data, max_px=canonical_px)
+        except ImageError as error:
+            return Seen(one, error=error.code)
+        facts = {"width": seen.width, "height": seen.height, "format": seen.format}
+        return Seen(one, seen.rgb, {**facts, "phash": lookalike.phash(seen.rgb)})
+
+    def _prediction(self, engine: Engine, seen: Seen, answer: NDArray[np.float64] | None) -> Prediction:
+        row = Prediction(sha256=seen.claim.sha256, model_id=engine.model_id, created_at=self.now())
+        if answer is None:
+            row.state, row.error = "failed", seen.error
+            return row
+        rules = self.settings.model
+        decision = category_of(answer, engine.classes, engine.manifest.thresholds, rules.unproven, rules.tag_threshold)
+        row.state, row.category, row.best = "done", decision.category, decision.best
+        row.confidence, row.margin = decision.confidence, decision.margin
+        row.probabilities = {name: float(value) for name, value in zip(engine.classes, answer, strict=True)}
+        return row
+
+    def _write(self, seen: Sequence[Seen], rows: Sequence[Prediction]) -> list[Prediction]:
+        """One transaction for the batch; what another worker took over meanwhile is left alone."""
+        written = []
+        with self.db.write() as session:
+            for one, row in zip(seen, rows, strict=True):
+                if not _ours(session, one, row.model_id):
+                    log.warning("another worker took this picture over", extra={"picture": one.claim.sha256})
+                    continue
+                _put(session, self.db, row)
+                if row.state == "failed":
+                    _refuse_files(session, row)
+                written.append(row)
+                self.announce(session, row.sha256, row.created_at)
+        for row in written:
+            log.info(
+                "classified",
+                extra={"picture": row.sha256, "model": row.model_id, "category": row.category, "error": row.error},
+            )
+        return written
+
+
+def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[Claim]:
+    """Take the next batch of wanted pictures without an answer of this model; [] when there is none."""
+    with db.write() as session:
+        is_champion = session.scalar(select(Model.state).where(Model.id == model_id)) == "champion"
+        query = (
+            select(Picture.sha256, Picture.token)
+            .where(_to_do(model_id, now, is_champion))
+            .order_by(Picture.staged_at, Picture.sha256)
+            .limit(settings.classify.batch)
+        )
+        found = session.execute(db.for_claim(query)).tuples().all()
+        session.execute(
+            update(Picture)
+            .where(Picture.sha256.in_([sha256 for sha256, _ in found]))
+            .values(lease_until=now + settings.classify.lease_s, token=Picture.token + 1)
+        )
+    return [Claim(sha256, token + 1) for sha256, token in found]
+
+
+def waiting(db: Database, model_id: str, now: float) -> int:
+    """How many pictures still need this model's answer (held ones included)."""
+    with db.read() as session:
+        return session.scalar(select(func.count()).where(_wanted(model_id))) or 0
+
+
+def give_back(db: Database, claims: Sequence[Claim]) -> None:
+    """End our leases now, so that others need not wait for their end."""
+    with db.write() as session:
+        for one in claims:
+            session.execute(
+                update(Picture).where(Picture.sha256 == one.sha256, Picture.token == one.token).values(lease_until=0.0)
+            )
+
+
+def _wanted(model_id: str) -> ColumnElement[bool]:
+    other = or_(Picture.model_id.is_(None), Picture.model_id != model_id)
+    return and_(Picture.state == "staged", Picture.wanted, other)
+
+
+def _to_do(model_id: str, now: float, is_champion: bool) -> ColumnElement[bool]:
+    free = and_(_wanted(model_id), Picture.lease_until < now)
+    # Just overtaken (or standing in for a champion that cannot be served): do not undo the newer one's answers.
+    return free if is_champion else and_(free, Picture.model_id.is_(None))
+
+
+def _ours(session: Session, seen: Seen, model_id: str) -> bool:
+    """Note the answer on the picture, if the claim still holds."""
+    changed = session.execute(
+        update(Picture)
+        .where(Picture.sha256 == seen.claim.sha256, Picture.token == seen.claim.token, Picture.state == "staged")
+        .values(model_id=model_id, lease_until=0.0, **(seen.facts or {}))
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def _put(session: Session, db: Database, row: Prediction) -> None:
+    """A model answers a picture once; after a rollback its earlier answer stands."""
+    columns = ("sha256", "model_id", "state", "category", "best", "confidence", "margin", "probabilities", "error")
+    values = {name: getattr(row, name) for name in (*columns, "created_at")}
+    session.execute(db.insert(Prediction).values(**values).on_conflict_do_nothing())
+
+
+def _refuse_files(session: Session, row: Prediction) -> None:
+    if row.error == "missing":
+        return  # our loss, not the file's fault
+    session.execute(
+        update(File).where(File.sha256 == row.sha256, File.state == "staged").values(state="refused", reason=row.error)
+    )

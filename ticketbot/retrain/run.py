@@ -1,0 +1,195 @@
+"""What happens in a training, from its cause to the shelf? Read aloud: due? → snapshot → trainer → shelf → promoted?"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ticketbot.db import Database
+from ticketbot.db.models import Label, Picture, Training
+from ticketbot.errors import Conflict, NotReady, TicketbotError
+from ticketbot.imaging.decode import DecoderPool
+from ticketbot.retrain import launch, shelf, snapshot
+from ticketbot.retrain.due import Due, Facts, Rules, due
+from ticketbot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 5.0
+# A running training whose keeper has not been heard of for so long is over.
+SILENT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: the row's state, the model it made (if any), a sentence or more for people."""
+
+    training_id: int
+    state: str
+    model_id: str | None
+    message: str
+
+
+def is_due(db: Database, settings: Settings, now: float, *, asked: bool = False) -> Due:
+    """Would `retrain` train now, and why (not)?"""
+    rules = settings.retrain
+    limits = Rules(rules.min_new_labels, rules.min_interval_s, rules.min_per_category)
+    return due(_facts(db, settings), limits, now, asked=asked)
+
+
+def retrain(
+    db: Database,
+    settings: Settings,
+    decoders: DecoderPool,
+    *,
+    cause: str,
+    asked: bool = False,
+    now: Callable[[], float] = time.time,
+    stopping: threading.Event | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> Outcome | None:
+    """Train when it is due (or asked for); None when it is not. Returns when the training has ended.
+
+    cause: "labels", "schedule" or "command", and who. progress: gets the trainer's progress lines too.
+    Raises NotReady or Conflict when it was asked for and cannot be.
+    """
+    bury_silent(db, now())
+    answer = is_due(db, settings, now(), asked=asked)
+    if not answer.due:
+        if asked:
+            raise NotReady(answer.reason)
+        return None
+    training_id = _begin(db, cause, now())
+    log.info("training begins", extra={"training": training_id, "cause": cause, "reason": answer.reason})
+    try:
+        outcome = _train(db, settings, decoders, training_id, now, stopping, progress)
+    except TicketbotError as error:
+        outcome = Outcome(training_id, "failed", None, str(error))
+    except BaseException as error:
+        _finish(db, Outcome(training_id, "failed", None, f"{type(error).__name__}: {error}"), now())
+        raise
+    _finish(db, outcome, now())
+    log.info("training ended", extra={"training": training_id, "state": outcome.state, "reason": outcome.message[:500]})
+    return outcome
+
+
+def bury_silent(db: Database, now: float) -> int:
+    """Trainings whose service died are reported as failed. -> how many."""
+    buried = 0
+    with db.write() as session:
+        for row in session.scalars(select(Training).where(Training.state == "running")):
+            if now - (row.progress or {}).get("beat_at", row.started_at) > SILENT_S:
+                row.state, row.finished_at = "failed", now
+                row.message = "the service ended while it was training"
+                buried += 1
+    return buried
+
+
+def folder_of(settings: Settings, training_id: int) -> Path:
+    """Snapshot and trainer.log of a training."""
+    return settings.data_dir / "trainings" / str(training_id)
+
+
+def _facts(db: Database, settings: Settings) -> Facts:
+    with db.read() as session:
+        running = session.scalar(select(Training.id).where(Training.state == "running")) is not None
+        last = session.scalar(select(func.max(Training.started_at)))
+        seen = session.scalar(
+            select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
+        )
+        new = session.scalar(
+            select(func.count())
+            .select_from(Label)
+            .join(Picture, Picture.sha256 == Label.sha256)
+            .where(Label.version > (seen or 0), Label.category.in_(settings.categories), Picture.state == "staged")
+        )
+    return Facts(snapshot.labels_now(db, settings.categories), new or 0, running, last)
+
+
+def _begin(db: Database, cause: str, now: float) -> int:
+    row = Training(state="running", cause=cause, started_at=now, progress={"stage": "snapshot", "beat_at": now})
+    try:
+        with db.write() as session:
+            session.add(row)
+    except IntegrityError:
+        raise Conflict("a training is running") from None
+    return row.id
+
+
+def _train(
+    db: Database,
+    settings: Settings,
+    decoders: DecoderPool,
+    training_id: int,
+    now: Callable[[], float],
+    stopping: threading.Event | None,
+    progress: Callable[[dict[str, Any]], None] | None,
+) -> Outcome:
+    folder = folder_of(settings, training_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    beat = _Beat(db, training_id, now, progress)
+    made = snapshot.make(db, settings, decoders, folder / "snapshot", now(), stopping, beat)
+    _note(db, training_id, labels_until=made.labels_until, n_pictures=len(made.items))
+    reigning = shelf.champion(db)
+    place = shelf.folder_of(settings, reigning.id) if reigning else None
+    out = folder / "bundle"
+    end = launch.run(
+        launch.command(settings, folder / "snapshot", out, place if place and place.is_dir() else None),
+        folder,
+        timeout_s=settings.retrain.timeout_s,
+        memory_mb=settings.retrain.memory_mb,
+        nice=settings.retrain.nice,
+        progress=beat,
+        stopping=stopping,
+    )
+    if not end.bundle:
+        return Outcome(training_id, end.state, None, end.message)
+    manifest = shelf.register(db, settings, out, f"training {training_id}")
+    said = shelf.consider(db, settings, manifest, now())
+    shutil.rmtree(out)  # the shelf has its own copy
+    return Outcome(training_id, end.state, manifest.model_id, said)
+
+
+class _Beat:
+    """Keeps the training's row fresh: the last progress, and that its keeper lives. At most a write a second."""
+
+    def __init__(
+        self,
+        db: Database,
+        training_id: int,
+        now: Callable[[], float],
+        also: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self.db, self.training_id, self.now, self.also = db, training_id, now, also
+        self.last: dict[str, Any] = {"stage": "snapshot"}
+        self.written, self.new = 0.0, False
+
+    def __call__(self, said: dict[str, Any] | None) -> None:
+        if said is not None:
+            self.last, self.new = said, True
+            if self.also is not None:
+                self.also(said)
+        waited_s = time.monotonic() - self.written
+        if waited_s < 1.0 or (waited_s < BEAT_S and not self.new):
+            return
+        self.written, self.new = time.monotonic(), False
+        _note(self.db, self.training_id, progress={**self.last, "beat_at": self.now()})
+
+
+def _note(db: Database, training_id: int, **values: Any) -> None:
+    with db.write() as session:
+        session.execute(update(Training).where(Training.id == training_id).values(**values))
+
+
+def _finish(db: Database, outcome: Outcome, now: float) -> None:
+    values = {"state": outcome.state, "model_id": outcome.model_id, "message": outcome.message, "finished_at": now}
+    _note(db, outcome.training_id, **values)
