@@ -129,7 +129,14 @@ def resolve(
 
 
 def _due(db: Database, source_id: int, now: float, limit: int) -> list[_File]:
-    own = (File.id, File.path, File.size_bytes, File.sha256, File.resolve_due_at, File.resolve_attempts)
+    own: tuple[Any, ...] = (
+        File.id,
+        File.path,
+        File.size_bytes,
+        File.sha256,
+        File.resolve_due_at,
+        File.resolve_attempts,
+    )
     query = (
         select(*own)
         .where(File.source_id == source_id, File.state == "staged", File.resolve_due_at <= now)
@@ -137,7 +144,7 @@ def _due(db: Database, source_id: int, now: float, limit: int) -> list[_File]:
         .limit(limit)
     )
     with db.read() as session:
-        return [_File(*row[:]) for row in session.execute(query)]
+        return [_File(*row) for row in session.execute(query)]
 
 
 @dataclass

@@ -1,0 +1,195 @@
+"""What did people say about a picture, and what is its label now?
+
+Every word is an event, appended and never changed; the label is what the events add up to. Pages, folders and imports
+all write through `record`, so there is one history however people work.
+
+    a category or "junk"     the label becomes this
+    NULL                     the label is taken away
+    "skip", "unsure"         kept as what somebody said; the label stays as it is
+    undo_of = n              event n counts no more; undoing an undo brings it back
+
+`version` of a picture is the id of its last event (0: none): who changes it may say which version they looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session, aliased
+
+from ticketbot.db.models import Label, LabelEvent, Picture
+from ticketbot.errors import Conflict, UsageError
+
+OnLabel = Callable[[Session, str, float], None]
+OPINIONS = frozenset({"skip", "unsure"})
+
+
+class Said(NamedTuple):
+    """What `fold` needs of an event."""
+
+    id: int
+    new: str | None
+    undo_of: int | None
+
+
+def undone(events: Sequence[Said]) -> set[int]:
+    """Ids of the events that count no more, of all events of one picture in any order."""
+    found: set[int] = set()
+    for event in sorted(events, key=lambda one: one.id, reverse=True):
+        if event.undo_of is not None and event.id not in found:
+            found.add(event.undo_of)
+    return found
+
+
+def fold(events: Sequence[Said]) -> Said | None:
+    """The event that decides the label, of all events of one picture in any order; None: there is no label."""
+    void = undone(events)
+    words = [one for one in events if one.undo_of is None and one.id not in void and one.new not in OPINIONS]
+    last = max(words, key=lambda one: one.id, default=None)
+    return last if last is not None and last.new is not None else None
+
+
+def record(
+    session: Session,
+    *,
+    sha256: str,
+    new: str | None,
+    who: str,
+    at: float,
+    how: str,
+    key: str,
+    suggested: str | None = None,
+    suggested_by: str | None = None,
+    blind: bool = False,
+    took_ms: int | None = None,
+    expected_version: int | None = None,
+    on_label: OnLabel | None = None,
+) -> LabelEvent | None:
+    """Append what somebody said and bring the label up to date. None: `key` was recorded before, nothing was done.
+
+    `on_label(session, sha256, at)` is called in the same transaction when the label became another. Whether `new` is a
+    configured category is the caller's question. Raises Conflict when `expected_version` is not the picture's version,
+    UsageError for a picture we do not have.
+    """
+    last = _lock(session, sha256)
+    if by_key(session, key) is not None:
+        return None
+    _check(expected_version, last)
+    event = LabelEvent(
+        key=key, sha256=sha256, new=new, who=who, at=at, how=how, suggested=suggested, suggested_by=suggested_by
+    )
+    event.blind, event.took_ms = blind, took_ms
+    return _append(session, event, on_label)
+
+
+def undo(
+    session: Session,
+    event_id: int,
+    who: str,
+    at: float,
+    key: str,
+    *,
+    expected_version: int | None = None,
+    on_label: OnLabel | None = None,
+) -> LabelEvent | None:
+    """Append that an event counts no more, whichever it was; what it had changed is as if it had not been said.
+
+    The new event's `new` is the label that results. None: `key` was recorded before, or the event is undone already.
+    Raises as `record`.
+    """
+    target = session.get(LabelEvent, event_id)
+    if target is None:
+        raise UsageError(f"there is no label event {event_id}")
+    last = _lock(session, target.sha256)
+    if by_key(session, key) is not None or _is_undone(session, target):
+        return None
+    _check(expected_version, last)
+    event = LabelEvent(
+        key=key, sha256=target.sha256, who=who, at=at, how=target.how, blind=target.blind, undo_of=event_id
+    )
+    return _append(session, event, on_label)
+
+
+def version(session: Session, sha256: str) -> int:
+    """Id of the picture's last event; 0: nobody said anything yet."""
+    return session.scalar(select(func.max(LabelEvent.id)).where(LabelEvent.sha256 == sha256)) or 0
+
+
+def by_key(session: Session, key: str) -> LabelEvent | None:
+    return session.scalar(select(LabelEvent).where(LabelEvent.key == key))
+
+
+def last_to_undo(session: Session, who: str) -> LabelEvent | None:
+    """This person's last word that still counts: what the undo key takes back, again and again."""
+    undo_of_it, redo = aliased(LabelEvent), aliased(LabelEvent)
+    redone = select(redo.id).where(redo.undo_of == undo_of_it.id).exists()
+    undone = select(undo_of_it.id).where(undo_of_it.undo_of == LabelEvent.id, ~redone).exists()
+    own = select(LabelEvent).where(LabelEvent.who == who, LabelEvent.undo_of.is_(None), ~undone)
+    # The query passes over all but undone redos; those are rare and told apart one by one.
+    events = session.scalars(own.order_by(LabelEvent.id.desc()).execution_options(yield_per=20))
+    return next((event for event in events if not _is_undone(session, event)), None)
+
+
+def _lock(session: Session, sha256: str) -> int:
+    """One at a time for each picture; returns its version."""
+    state = session.scalar(select(Picture.state).where(Picture.sha256 == sha256).with_for_update())
+    if state is None:
+        raise UsageError(f"there is no picture {sha256}")
+    if state == "erased":
+        raise UsageError(f"picture {sha256} was erased")
+    return version(session, sha256)
+
+
+def _check(expected: int | None, last: int) -> None:
+    if expected is not None and expected != last:
+        raise Conflict(f"somebody labelled this picture meanwhile (version {last}, you saw {expected})")
+
+
+def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> LabelEvent:
+    label = session.get(Label, event.sha256)
+    event.old = label.category if label else None
+    session.add(event)
+    session.flush()
+    decides = _deciding(session, event.sha256)
+    if event.undo_of is not None:
+        event.new = decides.new if decides else None
+    _bring_up_to_date(session, event, decides)
+    session.flush()
+    if on_label and event.old != (decides.new if decides else None):
+        on_label(session, event.sha256, event.at)
+    return event
+
+
+def _events(session: Session, sha256: str) -> list[Said]:
+    own = select(LabelEvent.id, LabelEvent.new, LabelEvent.undo_of).where(LabelEvent.sha256 == sha256)
+    return [Said(*row) for row in session.execute(own)]
+
+
+def _deciding(session: Session, sha256: str) -> LabelEvent | None:
+    found = fold(_events(session, sha256))
+    return session.get(LabelEvent, found.id) if found else None
+
+
+def _bring_up_to_date(session: Session, event: LabelEvent, decides: LabelEvent | None) -> None:
+    if decides is None or decides.new is None:
+        session.execute(delete(Label).where(Label.sha256 == event.sha256))
+        return
+    values: dict[str, Any] = {
+        "category": decides.new,
+        "version": event.id,
+        "who": decides.who,
+        "at": decides.at,
+        "blind": decides.blind,
+    }
+    label = session.get(Label, event.sha256)
+    if label is None:
+        session.add(Label(sha256=event.sha256, **values))
+        return
+    for name, value in values.items():
+        setattr(label, name, value)
+
+
+def _is_undone(session: Session, event: LabelEvent) -> bool:
+    return event.id in undone(_events(session, event.sha256))
