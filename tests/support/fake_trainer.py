@@ -1,0 +1,75 @@
+"""A stand-in for the trainer child: `python -m tests.support.fake_trainer MODE retrain --data … --out …`.
+
+It reads the snapshot, says its progress, and ends as MODE says; the bundle is a real one (tests.support.bundles).
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from ticketbot.contracts import snapshot
+
+
+def say(stage, done, total):
+    print(json.dumps({"stage": stage, "done": done, "total": total}), flush=True)
+
+
+def write(options, *, promote):
+    from tests.support.bundles import make_bundle
+    from ticketbot.contracts import bundle
+
+    read = snapshot.read(options.data)
+    champion = bundle.read(options.champion).model_id if options.champion else None
+    gate = {"promote": promote, "reason": "it says so", "champion": champion, "p_value": None}
+    make_bundle(options.out, classes=read.classes, model_id=f"m-{read.hash[:12]}", gate=gate)
+
+
+def main():
+    mode = sys.argv[1]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command")
+    for name in ("--data", "--out", "--champion"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--progress-json", action="store_true")
+    options, _ = parser.parse_known_args(sys.argv[2:])
+    say("fit", 1, 4)
+    print("not json, and \x00 odd", flush=True)
+    say("fit", 4, 4)
+    if mode == "ok":
+        write(options, promote=True)
+    elif mode == "refused":
+        write(options, promote=False)
+        sys.exit(3)
+    elif mode == "crash":
+        raise RuntimeError("the loss is NaN")
+    elif mode == "bad-input":
+        print("no pictures", file=sys.stderr)
+        sys.exit(2)
+    elif mode == "killed":
+        os.kill(os.getpid(), 9)
+    elif mode == "segfault":
+        os.kill(os.getpid(), 11)
+    elif mode == "memory":
+        bytearray(4 << 30)
+    elif mode == "hang":
+        time.sleep(600)
+    elif mode == "hang-with-child":
+        if os.fork() == 0:
+            time.sleep(600)  # holds our stdout
+        os._exit(1)
+    elif mode == "silent":
+        os.close(1)
+        time.sleep(600)
+    elif mode == "chatty":
+        sys.stdout.write("x" * 5_000_000)
+        sys.exit(1)
+    elif mode == "half":
+        options.out.mkdir()
+        (options.out / "manifest.json").write_text("{")
+
+
+if __name__ == "__main__":
+    main()
