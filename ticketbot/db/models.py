@@ -242,6 +242,8 @@ class Prediction(Base):
         UniqueConstraint("sha256", "model_id"),
         one_of("state", ("done", "failed")),
         Index("ix_prediction_model", "model_id", "category", "margin"),
+        # The review queue: where the champion hesitates most.
+        Index("ix_prediction_margin", "model_id", "margin"),
     )
 
 
@@ -416,6 +418,8 @@ class Answer(Base):
             postgresql_where=text("state = 'pending'"),
         ),
         Index("ix_answer_created_at", "created_at"),
+        # The overview counts by state; without it every body is read.
+        Index("ix_answer_state", "state", "delivered_at"),
     )
 
 
