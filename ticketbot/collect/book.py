@@ -21,11 +21,12 @@ from ticketbot.db.session import Database
 FILE = File.__table__
 DIRECTORY = Directory.__table__
 _SEEN = (FILE.c.dev, FILE.c.ino, FILE.c.size_bytes, FILE.c.mtime_ns, FILE.c.ctime_ns)
-# A row that another process changed meanwhile is left alone.
+# A row that another process changed meanwhile is left alone. What changed is not looked up before it is staged again.
 _CHANGE = (
     update(FILE)  # type: ignore[arg-type]
     .where(FILE.c.id == bindparam("row_id"), FILE.c.state == bindparam("old_state"))
     .values({name: bindparam(name) for name in ("state", "reason", "observed_at", *(one.name for one in _SEEN))})
+    .values(resolve_due_at=None)
 )
 
 
@@ -149,7 +150,7 @@ class Book:
     def _mark_gone(self, ids: list[int]) -> int:
         query = update(FILE).where(FILE.c.id.in_(ids), FILE.c.state != "gone")  # type: ignore[arg-type]
         with self._db.write() as session:
-            return session.execute(query.values(state="gone", reason=None)).rowcount  # type: ignore[attr-defined]
+            return session.execute(query.values(state="gone", reason=None, resolve_due_at=None)).rowcount  # type: ignore[attr-defined]
 
     def _below(self, table: Any, path: bytes) -> Any:
         # "/" + 1 is "0": everything that begins with path/.

@@ -26,7 +26,7 @@ from ticketbot.collect.opening import Clock, ParentGone, Tree
 from ticketbot.collect.settled import Observation, decide
 from ticketbot.contracts import store
 from ticketbot.contracts.store import open_staged, path_of
-from ticketbot.db.models import Directory, File, Picture
+from ticketbot.db.models import Directory, File, FileTicket, Picture
 from ticketbot.db.session import Database
 from ticketbot.errors import StorageError, UsageError
 from ticketbot.settings import Source
@@ -245,8 +245,8 @@ class _Staging:
         self.report.bytes_copied += look.size_bytes
         now = self.clock()
         values: dict[str, Any] = {"state": "staged", "reason": None, "sha256": sha256, "staged_at": now}
-        if sha256 != due.sha256:
-            values |= {"resolve_attempts": 0, "resolve_due_at": now if self._is_news(due) else None}
+        if self._is_news(due) and (sha256 != due.sha256 or not self._has_tickets(due)):
+            values |= {"resolve_attempts": 0, "resolve_due_at": now}
         wanted = not due.history or self.source.history != "index"
         self.results.append((due, values, (look.size_bytes, wanted)))
 
@@ -254,16 +254,20 @@ class _Staging:
         """Does a ticket wait for it? The tickets of history are closed, unless a setting says otherwise."""
         return not due.history or self.source.history == "deliver"
 
+    def _has_tickets(self, due: _Due) -> bool:
+        with self.db.read() as session:
+            return session.scalar(select(FileTicket.file_id).where(FileTicket.file_id == due.id).limit(1)) is not None
+
     def _settle_anew(self, due: _Due, look: Observation) -> None:
         self.report.settling += 1
         values = {"state": "settling", "reason": None, "observed_at": self.clock(), **columns(look)}
-        self.results.append((due, values, None))
+        self.results.append((due, {**values, "resolve_due_at": None}, None))
 
     def _refuse(self, due: _Due, reason: str) -> None:
         if due.state == "refused" and due.reason == reason:
             return
         self.report.refused[reason] += 1
-        self.results.append((due, {"state": "refused", "reason": reason}, None))
+        self.results.append((due, {"state": "refused", "reason": reason, "resolve_due_at": None}, None))
 
     def _over_quota(self, due: _Due) -> bool:
         limit = self.source.max_files_per_user
@@ -307,7 +311,7 @@ class _Staging:
             sha256 = values["sha256"]
             if _add_picture(self.db, session, sha256, size_bytes, wanted=wanted, now=self.clock()) == "erased":
                 store.remove(self.data_dir, sha256)
-                values = {"state": "refused", "reason": "erased"}
+                values = {"state": "refused", "reason": "erased", "resolve_due_at": None}
                 self.report.refused["erased"] += 1
         mine = (File.id == due.id, File.state == due.state, File.observed_at == due.observed_at)
         done = session.execute(update(File).where(*mine).values(**values).execution_options(synchronize_session=False))
