@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
 from ticketbot.db.models import Switch
-from ticketbot.deliver.rows import rows
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +45,9 @@ def alert(session: Session, db: Database, endpoint: str, code: str, text: str, n
         db.insert(Switch)
         .values(name=f"{PREFIX}{endpoint}.{code}", value=text, who=WHO, at=now)
         .on_conflict_do_nothing()
-    )
-    if rows(added):
+        .returning(Switch.name)  # psycopg's rowcount of an INSERT that did nothing is -1
+    ).first()
+    if added:
         log.warning("alert %s at endpoint %s: %s", code, endpoint, text)
 
 

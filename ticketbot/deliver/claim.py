@@ -131,10 +131,10 @@ def _wish(session: Session, endpoint: str, now: float, most: int, secrets: tuple
         .where(Answer.endpoint == endpoint, Answer.state == PENDING)
         .where(Answer.due_at <= now, Answer.lease_until <= now, ~is_behind)
         .order_by(Answer.due_at)
-        .limit(most)
+        .limit(most + 1)
     )
     ids = session.scalars(query).all()
-    return Wish(ids, secrets, drained=len(ids) < most)
+    return Wish(ids[:most], secrets, drained=len(ids) <= most)
 
 
 def _take(session: Session, db: Database, settings: Settings, endpoint: str, wish: Wish, now: float) -> list[Claim]:

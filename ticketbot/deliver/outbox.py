@@ -272,7 +272,5 @@ def _put(session: Session, settings: Settings, ticket: Ticket, event: Event, sha
     session.add(answer)
     session.flush()
     if held:
-        log.info(
-            "dry run: %s for %s would tell %s: %s", event.type, ticket.ticket, ticket.endpoint, event.categories[0]
-        )
+        log.info("dry run: %s would get %s for %r: %s", ticket.endpoint, event.type, ticket.ticket, event.categories[0])
     return 1
