@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, select, update
-from sqlalchemy.orm import Session
 
 from ticketbot.collect.listing import Listed, Row
 from ticketbot.collect.settled import Observation
@@ -30,13 +29,15 @@ _CHANGE = (
 )
 
 
-def source_row(session: Session, name: str) -> Source:
-    """The row of a source, made at its first scan."""
-    found = session.scalar(select(Source).where(Source.name == name))
+def source_row(db: Database, name: str) -> Source:
+    """The row of a source, made when it is first asked for."""
+    query = select(Source).where(Source.name == name)
+    with db.read() as session:
+        found = session.scalar(query)
     if found is None:
-        found = Source(name=name)
-        session.add(found)
-        session.flush()
+        with db.write() as session:
+            session.execute(db.insert(Source.__table__).values(name=name, scan_no=0).on_conflict_do_nothing())
+            found = session.scalars(query).one()
     return found
 
 
@@ -118,7 +119,9 @@ class Book:
             if self._folders:
                 insert = self._db.insert(DIRECTORY)
                 new = {name: insert.excluded[name] for name in Listed._fields}
-                session.execute(insert.on_conflict_do_update(("source_id", "path"), set_=new), self._folders)
+                session.execute(
+                    insert.on_conflict_do_update(index_elements=("source_id", "path"), set_=new), self._folders
+                )
         self._new, self._changed, self._folders = [], [], []
 
     def write_gone(self) -> int:

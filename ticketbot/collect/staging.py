@@ -90,9 +90,7 @@ def stage(
     Stops after `limit` files or `budget_s`. Raises StorageError when data_dir cannot be written; what was copied before
     is kept, the rest stays due.
     """
-    with db.write() as session:
-        source_id = source_row(session, name).id
-    work = _Staging(db, source_id, source, data_dir, Clock(now))
+    work = _Staging(db, source_row(db, name).id, source, data_dir, Clock(now))
     try:
         with Tree(source.root) as tree:
             work.run(tree, limit, budget_s)

@@ -120,9 +120,7 @@ def resolve(
     """
     report = ResolveReport()
     for name, source in sources.items():
-        with db.write() as session:
-            source_id = source_row(session, name).id
-        files = _due(db, source_id, now, limit)
+        files = _due(db, source_row(db, name).id, now, limit)
         report.left += len(files) == limit
         _Round(db, source, Clock(now), lookups, on_known, report).run(files)
     return report

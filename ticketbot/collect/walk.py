@@ -68,9 +68,7 @@ def scan(db: Database, name: str, source: Source, collect: Collect, *, now: floa
     `sweep` lists every folder, also those whose mtime did not change. Trouble with the tree is never raised: it is in
     the report and in the row's `incomplete`.
     """
-    with db.write() as session:
-        row = source_row(session, name)
-    walk = _Walk(db, row, source, collect, Clock(now), sweep)
+    walk = _Walk(db, source_row(db, name), source, collect, Clock(now), sweep)
     try:
         walk.run()
     except NotMounted as error:
