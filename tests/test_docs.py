@@ -24,7 +24,8 @@ def test_every_setting_is_documented():
     text = (ROOT / "docs" / "settings.md").read_text()
     models = {name: field.annotation for name, field in settings.Settings.model_fields.items()}
     models |= {"sources": settings.Source, "endpoints": settings.Endpoint}
-    missing = [f"{section}.{key}" for section, model in models.items() for key in model.model_fields if f"`{key}`" not in text]
+    keys = [(section, key) for section, model in models.items() for key in model.model_fields]
+    missing = [pair for pair in keys if f"`{pair[1]}`" not in text]
     assert missing == []
 
 

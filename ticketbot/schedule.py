@@ -15,23 +15,25 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy import delete, or_, update
+from apscheduler.util import undefined
+from sqlalchemy import Integer, cast, or_, update
 
 from ticketbot import flow
 from ticketbot.app import App
 from ticketbot.db import Database
-from ticketbot.db.models import JobSlot, Lease
+from ticketbot.db.models import Lease
+from ticketbot.db.slots import finish_slot, take_slot
 from ticketbot.errors import SettingsError, TicketbotError
 
 log = logging.getLogger(__name__)
 
 LEADER = "leader"
-SLOTS_KEPT_S = 7 * 86400
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Leader:
                 .values(
                     holder=self.holder,
                     until=now + self.lease_s,
-                    token=Lease.token + (Lease.holder != self.holder).cast(Lease.token.type),
+                    token=Lease.token + cast(Lease.holder != self.holder, Integer),
                 )
             )
         # Counted from before the UPDATE and on our own monotonic clock: we stop believing before others may take it.
@@ -139,8 +141,10 @@ class Ticker:
             return
         if job.everywhere:
             _run(self.app, job)
-        elif self.leader.is_leader() and (slot := take_slot(self.app.db, job, time.time())) is not None:
-            finish_slot(self.app.db, job, slot, time.time(), _run(self.app, job))
+            return
+        slot = slot_of(job, time.time())
+        if self.leader.is_leader() and take_slot(self.app.db, job.name, slot, time.time()):
+            finish_slot(self.app.db, job.name, slot, time.time(), _run(self.app, job))
 
 
 def trigger(job: Job) -> BaseTrigger:
@@ -154,38 +158,12 @@ def trigger(job: Job) -> BaseTrigger:
 
 def first_run(job: Job) -> object:
     """Interval jobs run at once after a start; cron jobs at their time."""
-    from datetime import datetime
-
-    from apscheduler.util import undefined
-
     return undefined if isinstance(job.every, str) else datetime.now().astimezone()
 
 
 def slot_of(job: Job, now: float) -> int:
     """The number of the interval that `now` lies in; for cron, the minute."""
     return int(now // (60 if isinstance(job.every, str) else job.every))
-
-
-def take_slot(db: Database, job: Job, now: float) -> int | None:
-    """The slot, when nobody has run this job in it; None when somebody has."""
-    slot = slot_of(job, now)
-    with db.write() as session:
-        taken = session.execute(
-            db.insert(JobSlot).values(job=job.name, slot=slot, started_at=now).on_conflict_do_nothing()
-        )
-    return slot if taken.rowcount else None
-
-
-def finish_slot(db: Database, job: Job, slot: int, now: float, error: str | None) -> None:
-    with db.write() as session:
-        session.execute(
-            update(JobSlot).where(JobSlot.job == job.name, JobSlot.slot == slot).values(finished_at=now, error=error)
-        )
-
-
-def forget_old_slots(db: Database, now: float) -> None:
-    with db.write() as session:
-        session.execute(delete(JobSlot).where(JobSlot.started_at < now - SLOTS_KEPT_S))
 
 
 def _run(app: App, job: Job) -> str | None:

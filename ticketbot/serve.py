@@ -18,7 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ticketbot.app import App
+from ticketbot.deliver import endpoints
+from ticketbot.schedule import Ticker
 from ticketbot.settings import Settings
+from ticketbot.web import accounts
+from ticketbot.web.serving import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -55,30 +59,19 @@ def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
 
 
 def run_web(settings: Settings) -> None:
-    """The web process: waitress in front of Flask, until SIGTERM."""
-    from waitress.server import create_server
-
+    """The web process: pages and API until SIGTERM, which lets running requests finish."""
     app = App(settings)
-    server = create_server(
-        app.flask(),
-        host=settings.web.host,
-        port=settings.web.port,
-        threads=settings.web.threads,
-        ident=None,
-        max_request_body_size=settings.web.upload_max_mb * 2**20,
-        max_request_header_size=64 * 2**10,
-        channel_timeout=60,
-        connection_limit=200,
-    )
-    log.info("web ready", extra={"url": f"http://{settings.web.host}:{server.effective_port}"})
-    server.run()  # ends on SystemExit, which `_terminate` raises, and lets running requests finish
+    for name, code in endpoints.refused(settings).items():
+        log.error("endpoint %s may not be called (%s); see its `allow` setting", name, code)
+    server = WebServer(app.flask(), settings)
+    log.info("web ready", extra={"url": f"http://{settings.web.host}:{server.port}"})
+    _invite_first_admin(app)
+    server.run()
     app.close()
 
 
 def run_worker(settings: Settings) -> None:
     """The worker process: the schedule, until SIGTERM."""
-    from ticketbot.schedule import Ticker
-
     app = App(settings)
     ticker = Ticker(app)
     ticker.start()
@@ -88,6 +81,16 @@ def run_worker(settings: Settings) -> None:
     except SystemExit:
         ticker.stop()
     app.close()
+
+
+def _invite_first_admin(app: App) -> None:
+    """While nobody can administrate, each start prints a new one-time link."""
+    with app.db.write() as session:
+        secret = accounts.first_admin(session, app.now())
+    if secret:
+        link = accounts.invite_link(app.settings.general.base_url, secret)
+        sys.stderr.write(f"Set the first administrator's password (works once, for a day): {link}\n")
+        sys.stderr.flush()
 
 
 def _start(child: Child, settings: Settings) -> None:

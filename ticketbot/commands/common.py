@@ -46,7 +46,9 @@ def table(rows: list[dict[str, Any]], columns: list[str], empty: str) -> str:
         return empty
     cells = [columns, *([logs.visible(_cell(row.get(column))) for column in columns] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
 
 
 def progress(text: str) -> None:

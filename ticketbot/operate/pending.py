@@ -6,8 +6,9 @@ Read by `ticketbot once`, /readyz and the overview: one place that counts the qu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import SQLColumnExpression, func, or_, select
 from sqlalchemy.orm import Session
 
 from ticketbot.db.models import Answer, EndpointState, File, Model, Picture, Source, Ticket
@@ -36,7 +37,7 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
     pending = Pending(stuck=stuck(session))
     dues = []
 
-    def count(column: ColumnElement[float], *where: ColumnElement[bool]) -> int:
+    def count(column: SQLColumnExpression[Any], *where: SQLColumnExpression[Any]) -> int:
         waiting, first = session.execute(select(func.count(), func.min(column)).where(*where)).one()
         if waiting:
             dues.append(first)
@@ -45,14 +46,19 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
     settle_s = max((source.settle_s for source in settings.sources.values()), default=0.0)
     pending.settling = count(File.observed_at + settle_s, File.state.in_(("seen", "settling")))
     pending.to_classify = count(Picture.lease_until, *unanswered(session))
-    pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))  # type: ignore[arg-type]
-    pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))  # type: ignore[arg-type]
+    pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))
+    pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))
     pending.to_deliver = count(Answer.due_at, Answer.state == "pending")
     pending.next_at = min(dues, default=None)
     return pending
 
 
-def unanswered(session: Session) -> list[ColumnElement[bool]]:
+def to_classify(session: Session) -> bool:
+    """Is there a picture the champion has not answered?"""
+    return session.scalar(select(Picture.sha256).where(*unanswered(session)).limit(1)) is not None
+
+
+def unanswered(session: Session) -> list[SQLColumnExpression[Any]]:
     """Where-clauses of the pictures the champion has not answered; matches nothing while there is no champion."""
     champion = session.scalar(select(Model.id).where(Model.state == "champion"))
     if champion is None:

@@ -1,0 +1,62 @@
+"""The `ticketbot` command. Exit codes: 0 done, 1 something is wrong or stuck, 2 called or configured wrongly."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ticketbot import __version__
+from ticketbot.commands import deliveries, labels, models, people, run
+from ticketbot.errors import SettingsError, TicketbotError, UsageError
+
+
+class OneSentence(click.Group):
+    """Says what went wrong in one sentence instead of a stack trace."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except (SettingsError, UsageError) as error:
+            click.echo(f"ticketbot: {error}", err=True)
+            context.exit(2)
+        except TicketbotError as error:
+            click.echo(f"ticketbot: {error}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ticketbot")
+@click.option(
+    "--config", metavar="FILE", help="Your settings (TOML). Also: TICKETBOT_CONFIG. Every key: docs/settings.md"
+)
+def main(config: str | None) -> None:
+    """Looks at the pictures people attach to tickets and says what they are, on the ticket, by itself.
+
+    \b
+    Try it:             ticketbot demo
+    Run it:             ticketbot --config ticketbot.toml serve
+    One round by hand:  ticketbot --config ticketbot.toml once
+    One picture:        ticketbot classify picture.jpg
+    """
+
+
+for command in (
+    run.once,
+    run.serve,
+    run.classify,
+    run.demo,
+    labels.labels,
+    models.models,
+    models.retrain,
+    deliveries.pause,
+    deliveries.resume,
+    deliveries.answers,
+    deliveries.endpoints,
+    people.users,
+    people.tokens,
+):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""WHAT happens to a picture, from the ERP's folder to the ticket. Read this first: one short function a step, in order.
+
+    poll (scan → stage → resolve) → read_labels → retrain_if_due → classify → deliver (decide → send)
+
+Every step takes what is due, moves rows to their next state and returns counts; running it again does nothing twice.
+Stages do not know each other: where one makes news for another, the callback is handed over here. WHEN the steps run is
+in schedule.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ticketbot.app import App
+from ticketbot.classify.bulk import Bulk
+from ticketbot.collect import staging, ticket, walk
+from ticketbot.db.slots import forget_old_slots
+from ticketbot.deliver import outbox, send
+from ticketbot.errors import NotReady
+from ticketbot.operate import pending
+from ticketbot.retrain import run as retraining
+from ticketbot.retrain import shelf
+from ticketbot.review import folders, pictures, transfer
+
+Counts = dict[str, int]
+
+# What is due later than this is not waited for by hand: it is reported as stuck.
+SOON_S = 30.0
+
+
+# --- the steps --------------------------------------------------------------------------------------------------------
+
+
+def scan(app: App, *, sweep: bool = False) -> Counts:
+    """Which files are there? `sweep` lists every folder, also those that did not change."""
+    counts: Counter[str] = Counter()
+    for name, source in app.settings.sources.items():
+        report = walk.scan(app.db, name, source, app.settings.collect, now=app.now(), sweep=sweep)
+        counts.update(new=report.new, changed=report.changed, gone=report.gone, refused=refused(report.refused))
+    return dict(counts)
+
+
+def stage(app: App) -> Counts:
+    """Copy the files that the ERP has finished writing, each content once."""
+    counts: Counter[str] = Counter()
+    for name, source in app.settings.sources.items():
+        report = staging.stage(app.db, name, source, app.settings.data_dir, now=app.now())
+        counts.update(staged=report.staged, settling=report.settling, refused=refused(report.refused))
+    return dict(counts)
+
+
+def resolve(app: App) -> Counts:
+    """Whose ticket is each file?"""
+    report = ticket.resolve(app.db, app.settings.sources, now=app.now(), lookups=app.lookups, on_known=app.announce)
+    return {
+        "resolved": report.resolved,
+        "waiting": report.waiting,
+        "given_up": report.given_up,
+        "failed": report.failed,
+    }
+
+
+def read_labels(app: App) -> Counts:
+    """What did people sort into labelled/<category>/, and what should they sort next?"""
+    if not app.settings.review.folders:
+        return {}
+    report = folders.poll(
+        app.db,
+        app.settings.data_dir,
+        app.settings.categories,
+        now=app.now(),
+        to_label_max=app.settings.review.to_label_max,
+        on_label=app.announce,
+    )
+    return {"labelled": report.labelled, "offered": report.offered, "conflicts": len(report.conflicts)}
+
+
+def retrain_if_due(app: App) -> retraining.Outcome | None:
+    """Train when enough people said something new; see retrain/due.py for when, judge/gate.py for what goes live."""
+    return retraining.retrain(app.db, app.settings, app.decoders, cause="labels", now=app.now, stopping=app.stopping)
+
+
+def classify(app: App) -> Counts:
+    """What are the pictures that the champion has not seen? Without a model they wait."""
+    with app.db.read() as session:
+        if not pending.to_classify(session):
+            return {"classified": 0}
+    bulk = Bulk(app.db, app.settings, app.serving, app.decoders, app.announce, now=app.now)
+    try:
+        return bulk.run(app.stopping)
+    except NotReady:
+        return {"classified": 0}
+
+
+def decide(app: App) -> Counts:
+    """Which tickets have been quiet long enough for an answer?"""
+    return outbox.decide_tickets(app.db, app.settings, app.now())
+
+
+def deliver(app: App) -> Counts:
+    """Decide, then send what is due."""
+    decided = decide(app)
+    sent = send.deliver_due(app.db, app.settings, app.now, stop=app.stopping.is_set)
+    return {**decided, **sent}
+
+
+# --- rounds -----------------------------------------------------------------------------------------------------------
+
+
+def poll(app: App) -> dict[str, Counts]:
+    """One look at the sources."""
+    return {"scan": scan(app), "stage": stage(app), "resolve": resolve(app)}
+
+
+def sweep(app: App) -> dict[str, Counts]:
+    """The nightly look at every folder: finds files overwritten in place, which no folder's mtime tells."""
+    return {"scan": scan(app, sweep=True), "stage": stage(app), "resolve": resolve(app)}
+
+
+def tidy(app: App) -> Counts:
+    """The nightly clean-up: models nobody needs, renderings nobody looked at, slots long past."""
+    forget_old_slots(app.db, app.now())
+    return {
+        "models": len(shelf.tidy(app.db, app.settings)),
+        "renderings": pictures.tidy(app.settings.data_dir, app.now()),
+    }
+
+
+def one_round(app: App) -> dict[str, Any]:
+    """Everything once, by hand. -> {"steps": counts a step, "pending": what waits, "stuck": sentences}"""
+    steps = {**poll(app), "labels": read_labels(app), "classify": classify(app), "deliver": deliver(app)}
+    return {"steps": steps, **_state(app)}
+
+
+def until_idle(app: App, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Rounds until nothing is left that will be due within SOON_S; what is due later is reported as stuck."""
+    totals: dict[str, Counter[str]] = {}
+    while True:
+        result = one_round(app)
+        for step, counts in result["steps"].items():
+            totals.setdefault(step, Counter()).update(counts)
+        waits = result["pending"]
+        if not waits["total"] or result["stuck"]:
+            break
+        wait_s = waits["next_at"] - app.now()
+        if wait_s > SOON_S:
+            result["stuck"].append(f"{waits['total']} wait, the first for {wait_s:.0f} s more: {_named(waits)}")
+            break
+        progress(f"waiting for {_named(waits)}")
+        app.stopping.wait(min(max(wait_s, 0.05), 2.0))
+    # Settling is a state, not a sum: what the last round saw.
+    steps = {step: {**dict(counts), **_states(result["steps"][step])} for step, counts in totals.items()}
+    return {**result, "steps": steps}
+
+
+def import_labels(app: App, path: Path, who: str) -> transfer.ImportReport:
+    """Labels from a CSV file or a folder per category; pictures we do not have yet are staged."""
+
+    def bring(file: Path) -> str:
+        limit = max((source.max_file_mb for source in app.settings.sources.values()), default=25) * 2**20
+        return staging.import_file(app.db, app.settings.data_dir, file, max_bytes=limit, now=app.now())
+
+    take = transfer.import_folder if path.is_dir() else transfer.import_csv
+    return take(app.db, path, app.settings.categories, stage=bring, who=who, now=app.now(), on_label=app.announce)
+
+
+def refused(reasons: Mapping[str, int]) -> int:
+    """How many were refused; other kinds of files are no refusal, there may be millions."""
+    return sum(count for reason, count in reasons.items() if reason != "extension")
+
+
+def _state(app: App) -> dict[str, Any]:
+    with app.db.read() as session:
+        found = pending.look(session, app.settings, app.now())
+    queues = {name: count for name, count in vars(found).items() if name != "stuck"}
+    return {"pending": {**queues, "total": found.total}, "stuck": found.stuck}
+
+
+def _named(waits: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in waits.items() if count and name not in ("total", "next_at"))
+
+
+def _states(counts: Counts) -> Counts:
+    return {name: counts[name] for name in ("settling", "waiting") if name in counts}

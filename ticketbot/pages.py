@@ -1,0 +1,29 @@
+"""Which pages and API calls are there? Every stage brings its own blueprint; here they meet."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from ticketbot.app import App
+from ticketbot.classify import api
+from ticketbot.classify.api import Answers
+from ticketbot.operate import overview
+from ticketbot.review import pages as label
+from ticketbot.review import pictures
+from ticketbot.web.context import Services
+from ticketbot.web.site import create_app
+
+BLUEPRINTS = (overview.blueprint, label.blueprint, pictures.blueprint, api.blueprint)
+
+
+def create(app: App) -> Flask:
+    """The WSGI app with everything in it."""
+    services = Services(
+        settings=app.settings,
+        db=app.db,
+        decoders=app.decoders,
+        classify=Answers(app.serving, app.settings),
+        announce=app.announce,
+        now=app.now,
+    )
+    return create_app(services, BLUEPRINTS)
