@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from flask import current_app
@@ -42,10 +41,6 @@ class Services:
     model_required: bool = False
     now: Callable[[], float] = time.time
     buckets: Buckets = field(default_factory=Buckets)
-
-    def staged_path(self, sha256: str) -> Path:
-        """Where the original of a staged picture lies."""
-        return self.settings.data_dir / "staging" / sha256[:2] / f"{sha256}.jpg"
 
     @property
     def secure(self) -> bool:

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from ticketbot.errors import RETRYABLE_CODES, STATUS_BY_CODE, TicketbotError
-from ticketbot.web.access import TooMany, need_of
+from ticketbot.web.access import need_of
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,9 @@ def _known(error: TicketbotError) -> Response:
     if error.status >= 500:
         log.warning("refused", extra={"code": error.code, "detail": str(error)})
     response = answer(error.code, str(error))
-    if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(math.ceil(error.wait_s))
+    wait_s = getattr(error, "wait_s", None)  # of those who know when it is worth trying again
+    if wait_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(wait_s))
     return response
 
 

@@ -5,7 +5,6 @@ waitress counts header bytes but not header lines; `Parser` adds that.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import Any
@@ -17,8 +16,6 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import RequestHeaderFieldsTooLarge
 
 from ticketbot.settings import Settings
-
-log = logging.getLogger(__name__)
 
 MB = 2**20
 MAX_HEADER_BYTES = 64 * 1024
@@ -53,7 +50,7 @@ class Channel(HTTPChannel):
 
 
 class WebServer:
-    """`run()` serves until `stop()` is called from any thread (or a signal handler), then ends what is under way."""
+    """`run()` serves until `stop()` is called or SystemExit is raised in it, then ends what is under way."""
 
     def __init__(self, app: Flask, settings: Settings, *, grace_s: float = 10.0) -> None:
         """Binds the address at once. Raises OSError when it is taken."""
@@ -85,9 +82,11 @@ class WebServer:
         return int(self._listeners[0].effective_port)
 
     def run(self) -> None:
-        log.info("listening", extra={"port": self.port})
-        while not self._stop.is_set():
-            wasyncore.loop(timeout=LOOP_S, map=self._map, use_poll=True, count=1)
+        try:
+            while not self._stop.is_set():
+                wasyncore.loop(timeout=LOOP_S, map=self._map, use_poll=True, count=1)
+        except (SystemExit, KeyboardInterrupt):  # raised by the process's signal handler
+            self._stop.set()
         self._finish()
 
     def stop(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ticketbot.logs import visible
+
 STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -46,16 +48,9 @@ def when(at: float | None) -> str:
     return "–" if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-# Characters that turn the direction of text: a name must not look like another one.
-TURNING = {code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]}
-
-
 def name(value: str | bytes) -> str:
-    """A file, user or ticket name as it can be shown: anything not printable becomes visible."""
-    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-    text = text.translate(TURNING)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    """A file, user or ticket name as it can be shown: what cannot be seen, or turns the text round, is spelt out."""
+    return visible(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value)
 
 
 FILTERS = {"number": number, "percent": percent, "duration": duration, "ago": ago, "when": when, "name": name}
