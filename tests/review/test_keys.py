@@ -6,7 +6,7 @@ from ticketbot.review.keys import RESERVED, assign
 @pytest.mark.parametrize(
     ("categories", "keys"),
     [
-        (("reports", "errors", "screens", "tickets"), "retc"[:2] + "ct"),
+        (("reports", "errors", "screens", "tickets"), "rect"),
         (("junkyard", "just"), "kt"),
         (("aa", "ab", "abc"), "abc"),
         (("sun", "snu"), "ab"),

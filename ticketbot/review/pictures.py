@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -80,8 +81,8 @@ def rendering(made: Services, sha256: str, size: str) -> bytes:
     kept = cache_path(made.settings.data_dir, sha256, size)
     try:
         return kept.read_bytes()
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # not there, or the cache is broken: it is only a cache
     if made.decoders is None:
         raise TypeError("the app was built without decoders")
     data = encode_jpeg(made.decoders.decode(_bytes(made, sha256), max_px=SIZES[size]).rgb, quality=QUALITY)
@@ -115,7 +116,8 @@ def _keep(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _bytes(made: Services, sha256: str) -> bytes:
