@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, literal_column, select, update
+from sqlalchemy import ColumnElement, func, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
@@ -119,17 +119,17 @@ def _say_no_secret(db: Database, endpoint: str, now: float) -> None:
 
 def _wish(session: Session, endpoint: str, now: float, most: int, secrets: tuple[str, ...]) -> Wish:
     """Answers that could go, the longest due first."""
-    earlier = aliased(Answer)
-    is_behind = exists().where(
-        earlier.endpoint == Answer.endpoint,
-        earlier.ticket == Answer.ticket,
-        earlier.state == PENDING,
-        earlier.seq < Answer.seq,
+    # A scalar subquery, not NOT EXISTS: PostgreSQL made an anti join of that, which without statistics ran for minutes.
+    waiting = aliased(Answer)
+    first_in_line = (
+        select(func.min(waiting.seq))
+        .where(waiting.endpoint == Answer.endpoint, waiting.ticket == Answer.ticket, waiting.state == PENDING)
+        .scalar_subquery()
     )
     query = (
         select(Answer.id)
         .where(Answer.endpoint == endpoint, Answer.state == PENDING)
-        .where(Answer.due_at <= now, Answer.lease_until <= now, ~is_behind)
+        .where(Answer.due_at <= now, Answer.lease_until <= now, Answer.seq == first_in_line)
         .order_by(Answer.due_at)
         .limit(most + 1)
     )
