@@ -167,7 +167,7 @@ def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[C
             .order_by(Picture.staged_at, Picture.sha256)
             .limit(settings.classify.batch)
         )
-        found = session.execute(db.for_claim(query)).tuples().all()
+        found = session.execute(db.for_claim(query)).all()
         session.execute(
             update(Picture)
             .where(Picture.sha256.in_([sha256 for sha256, _ in found]))

@@ -96,7 +96,7 @@ class Serving:
         """The ids of champion and previous."""
         query = select(Model.state, Model.id).where(Model.state.in_(("champion", "previous")))
         with self.db.read() as session:
-            found = dict(session.execute(query.order_by(Model.promoted_at)).tuples().all())
+            found = dict(session.execute(query.order_by(Model.promoted_at)).all())
         return found.get("champion"), found.get("previous")
 
     def _try(self, model_id: str) -> bool:

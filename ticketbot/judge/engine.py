@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ticketbot.contracts import bundle
 from ticketbot.errors import BundleRefused
-from ticketbot.imaging.resize import to_input
+from ticketbot.imaging.resize import Geometry, to_input
 from ticketbot.judge import graph
 from ticketbot.judge.temperature import softmax
 
@@ -73,11 +73,15 @@ class Engine:
         for number, stage in enumerate(self.manifest.stages):
             for start in range(0, len(left), CHUNK):
                 some = left[start : start + CHUNK]
-                inputs = np.stack([to_input(pictures[index], stage.input_px, stage.geometry) for index in some])
+                inputs = np.stack([_input(pictures[index], stage) for index in some])
                 found[some] = self.probabilities(inputs, number)
             if stage.exit_threshold is not None:
                 left = left[found[left].max(axis=1) < stage.exit_threshold]
         return found
+
+
+def _input(rgb: NDArray[np.uint8], stage: bundle.Stage) -> NDArray[np.uint8]:
+    return to_input(rgb, stage.input_px, cast(Geometry, stage.geometry))  # bundle.read checked its value
 
 
 def _session(path: Path, input_px: int, n_classes: int, intra_threads: int, spinning: bool) -> Any:

@@ -40,14 +40,13 @@ def check(path: Path) -> int:
     size = path.stat().st_size
     if not 0 < size <= MAX_FILE_BYTES:
         raise BundleRefused(f"{path.name}: {size} bytes is not a model")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        view = memoryview(whole)
-        try:
-            return check_bytes(view)
-        except BundleRefused as error:
-            raise BundleRefused(f"{path.name}: {error}") from None
-        finally:
-            view.release()
+    with open(path, "rb") as file:
+        # Never closed by hand: a traceback may still hold views on it; it goes when the last of them goes.
+        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        return check_bytes(memoryview(whole))
+    except BundleRefused as error:
+        raise BundleRefused(f"{path.name}: {error}") from None
 
 
 def check_bytes(data: memoryview) -> int:

@@ -151,6 +151,7 @@ def _train(
         progress=beat,
         stopping=stopping,
     )
+    beat.write()
     if not end.bundle:
         return Outcome(training_id, end.state, None, end.message)
     manifest = shelf.register(db, settings, out, f"training {training_id}")
@@ -179,8 +180,11 @@ class _Beat:
             if self.also is not None:
                 self.also(said)
         waited_s = time.monotonic() - self.written
-        if waited_s < 1.0 or (waited_s < BEAT_S and not self.new):
-            return
+        if waited_s >= BEAT_S or (self.new and waited_s >= 1.0):
+            self.write()
+
+    def write(self) -> None:
+        """Write the last progress now."""
         self.written, self.new = time.monotonic(), False
         _note(self.db, self.training_id, progress={**self.last, "beat_at": self.now()})
 

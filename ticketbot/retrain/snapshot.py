@@ -58,7 +58,7 @@ def labels_now(db: Database, categories: tuple[str, ...]) -> dict[str, int]:
         .group_by(Label.category)
     )
     with db.read() as session:
-        found = dict(session.execute(query).tuples().all())
+        found = dict(session.execute(query).all())
     return {name: found.get(name, 0) for name in categories}
 
 
@@ -104,7 +104,7 @@ def _known(db: Database, settings: Settings) -> tuple[int, list[Known]]:
     )
     with db.read() as session:
         until = session.scalar(select(func.max(LabelEvent.id))) or 0
-        found = session.execute(query).tuples().all()
+        found = session.execute(query).all()
     return until, [
         _one(picture, category if category in settings.categories else None, event, name or "")
         for picture, category, event, name in found

@@ -1,0 +1,202 @@
+"""The shelf of models: whole or not at all, one in service, the way back."""
+
+import json
+import shutil
+import threading
+
+import pytest
+
+from tests.support.bundles import CLASSES, make_bundle
+from tests.support.shelf import put_model, states
+from ticketbot.contracts import bundle
+from ticketbot.db.models import Audit, Model
+from ticketbot.errors import BundleRefused, Conflict, UsageError
+from ticketbot.judge import trust
+from ticketbot.retrain import shelf
+
+SECRET = bytes(range(32))
+
+
+@pytest.fixture
+def settings(settings_with):
+    return settings_with()
+
+
+def promote(db, settings, model_id, now=1.0):
+    shelf.promote(db, settings, model_id, who="ann", reason="it is good", now=now)
+
+
+def put(db, settings, *ids, **changes):
+    for model_id in ids:
+        put_model(db, settings, model_id, champion=False, **changes)
+
+
+def test_a_bundle_comes_onto_the_shelf_as_a_challenger(db, settings):
+    put(db, settings, "m1")
+    assert states(db) == {"m1": "challenger"}
+    assert bundle.read(shelf.folder_of(settings, "m1")).model_id == "m1"
+
+
+def test_the_same_bundle_twice_is_one_and_another_of_that_name_is_a_conflict(db, settings):
+    put(db, settings, "m1")
+    put(db, settings, "m1")
+    with pytest.raises(Conflict):
+        put(db, settings, "m1", shift=1)
+
+
+def test_a_row_lost_to_a_kill_is_made_up_for(db, settings):
+    put(db, settings, "m1")
+    with db.write() as session:
+        session.query(Model).delete()
+    put(db, settings, "m1")
+    assert states(db) == {"m1": "challenger"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": (*CLASSES[:3], "letters")},
+        {"golden": False},
+        {"rule": "nan"},
+        {"graph": b"rubbish"},
+    ],
+    ids=str,
+)
+def test_a_bundle_that_must_not_be_served_leaves_nothing_behind(db, settings, wrong):
+    with pytest.raises(BundleRefused):
+        put(db, settings, "bad", **wrong)
+    assert states(db) == {}
+    assert not list((settings.data_dir / "models").iterdir())
+
+
+def test_promotion_moves_the_old_one_back(db, settings):
+    put(db, settings, "m1", "m2", "m3")
+    for now, model_id in enumerate(["m1", "m2", "m3"]):
+        promote(db, settings, model_id, now=float(now))
+    assert states(db) == {"m1": "retired", "m2": "previous", "m3": "champion"}
+    assert shelf.champion(db).reason == "ann: it is good"
+    with db.read() as session:
+        assert session.query(Audit).count() == 3
+
+
+def test_promoting_the_champion_again_changes_nothing(db, settings):
+    put(db, settings, "m1")
+    promote(db, settings, "m1")
+    promote(db, settings, "m1", now=2.0)
+    assert shelf.champion(db).promoted_at == 1.0
+
+
+def test_rollback_goes_back_as_far_as_there_are_bundles(db, settings):
+    put(db, settings, "m1", "m2", "m3")
+    for now, model_id in enumerate(["m1", "m2", "m3"]):
+        promote(db, settings, model_id, now=float(now))
+    back = [shelf.rollback(db, settings, who="ann", reason="it is bad", now=9.0) for _ in range(2)]
+    assert back == ["m2", "m1"]
+    assert states(db) == {"m1": "champion", "m2": "refused", "m3": "refused"}
+    with pytest.raises(UsageError, match="no earlier model"):
+        shelf.rollback(db, settings, who="ann", reason="again", now=10.0)
+
+
+@pytest.mark.parametrize("model_id", ["unknown", "../etc", ""])
+def test_an_unknown_model_is_not_promoted(db, settings, model_id):
+    with pytest.raises(UsageError):
+        promote(db, settings, model_id)
+
+
+def test_a_bundle_changed_on_the_shelf_is_not_promoted(db, settings):
+    put(db, settings, "m1")
+    with open(shelf.folder_of(settings, "m1") / "model.onnx", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleRefused, match="sha256"):
+        promote(db, settings, "m1")
+
+
+def test_a_bundle_gone_from_disk_is_not_promoted(db, settings):
+    put(db, settings, "m1")
+    shutil.rmtree(shelf.folder_of(settings, "m1"))
+    with pytest.raises(UsageError, match="no longer on disk"):
+        promote(db, settings, "m1")
+
+
+def test_with_trusted_keys_only_signed_bundles_come_in(db, settings_with):
+    settings = settings_with({"model.trusted_keys": [trust.public_key(SECRET)]})
+    with pytest.raises(BundleRefused, match="not signed"):
+        put(db, settings, "m1")
+    made = settings.data_dir / "made" / "m1"
+    trust.sign(made, SECRET)
+    assert shelf.bring(db, settings, made, promoted=True, who="ann", now=1.0) == "m1"
+    assert states(db) == {"m1": "champion"}
+
+
+def test_two_promotions_at_once_leave_one_champion(db, settings):
+    ids = [f"m{number}" for number in range(3)]
+    put(db, settings, *ids)
+    errors = []
+
+    def one(model_id):
+        try:
+            promote(db, settings, model_id)
+        except Conflict as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(model_id,)) for model_id in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = list(states(db).values())
+    assert found.count("champion") == 1
+    assert len(errors) < 3
+
+
+def test_old_bundles_leave_the_disk_and_never_the_served_ones(db, settings_with):
+    settings = settings_with({"model.keep": 1})
+    for number in range(5):
+        put(db, settings, f"m{number}", created_at=float(number))
+    promote(db, settings, "m0", now=1.0)
+    promote(db, settings, "m1", now=2.0)
+    assert sorted(shelf.tidy(db, settings)) == ["m2", "m3"]
+    assert sorted(path.name for path in (settings.data_dir / "models").iterdir()) == ["m0", "m1", "m4"]
+    assert shelf.tidy(db, settings) == []
+
+
+# --- after a training: what the gate said, and what is done --------------------------------------------------------
+
+
+def consider(db, settings, model_id, **gate):
+    manifest = make_bundle(settings.data_dir / "made" / model_id, model_id=model_id, gate={"reason": "because", **gate})
+    shelf.register(db, settings, settings.data_dir / "made" / model_id)
+    return shelf.consider(db, settings, manifest, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "promote_it", "state"),
+    [("ask", True, "challenger"), ("auto", True, "champion"), ("auto", False, "challenger")],
+)
+def test_a_first_model_goes_live_when_a_person_or_the_setting_says_so(db, settings_with, first, promote_it, state):
+    said = consider(db, settings_with({"model.first": first}), "m1", promote=promote_it, champion=None)
+    assert states(db) == {"m1": state}
+    assert "because" in said
+
+
+@pytest.mark.parametrize(
+    ("gate", "state"),
+    [
+        ({"promote": True, "champion": "m0"}, "champion"),
+        ({"promote": False, "champion": "m0"}, "refused"),
+        ({"promote": False, "champion": "m0", "offered": True}, "challenger"),
+        ({"promote": True, "champion": "another"}, "challenger"),
+        ({"promote": True, "champion": None}, "challenger"),
+    ],
+)
+def test_a_later_model_goes_live_when_it_beat_the_one_in_service(db, settings, gate, state):
+    put_model(db, settings, "m0")
+    consider(db, settings, "m1", **gate)
+    assert states(db)["m1"] == state
+
+
+def test_a_manifest_is_kept_in_the_row(db, settings):
+    put(db, settings, "m1")
+    with db.read() as session:
+        kept = bundle.parse(json.loads(json.dumps(session.get(Model, "m1").manifest)))
+    assert kept == bundle.read(shelf.folder_of(settings, "m1"))
