@@ -41,7 +41,7 @@ class App:
     def serving(self) -> Serving:
         from ticketbot.classify.serving import Serving  # brings onnxruntime: only who classifies pays for it
 
-        return Serving(self.db, self.settings, now=self.now)
+        return Serving(self.db, self.settings)
 
     @cached_property
     def lookups(self) -> Lookups:

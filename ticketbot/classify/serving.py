@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from sqlalchemy import select
 
@@ -42,15 +41,8 @@ def load(settings: Settings, model_id: str, *, intra_threads: int = 1) -> Engine
 class Serving:
     """Holds the engine of the champion; safe for many threads. Build it after a fork, not before."""
 
-    def __init__(
-        self,
-        db: Database,
-        settings: Settings,
-        *,
-        now: Callable[[], float] = time.time,
-        intra_threads: int = 1,
-    ) -> None:
-        self.db, self.settings, self.now, self.intra_threads = db, settings, now, intra_threads
+    def __init__(self, db: Database, settings: Settings, *, intra_threads: int = 1) -> None:
+        self.db, self.settings, self.intra_threads = db, settings, intra_threads
         # Why the champion is not the one that answers; None when it is.
         self.problem: str | None = None
         self._engine: Engine | None = None
