@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ticketbot.contracts import store
 from ticketbot.contracts.events import shown_path
@@ -77,7 +77,8 @@ def _newest(*, wanted: bool) -> Select[Any]:
 
 def _to_offer() -> tuple[Any, ...]:
     labelled = select(Label.sha256).where(Label.sha256 == Picture.sha256).exists()
-    unreadable = select(Prediction.id).where(Prediction.sha256 == Picture.sha256, Prediction.state == "failed").exists()
+    failed = aliased(Prediction)
+    unreadable = select(failed.id).where(failed.sha256 == Picture.sha256, failed.state == "failed").exists()
     return (Picture.state == "staged", ~labelled, ~unreadable, Picture.sha256.not_in(select(SortedCopy.sha256)))
 
 
