@@ -1,6 +1,7 @@
 """A tree, and the steps of collecting as one call each."""
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ JPEG = b"\xff\xd8\xff\xe0picture "
 
 
 class Collector:
-    """scan() and stage() a source named `erp`; `now` moves by hand and starts after everything the tests write."""
+    """scan() and stage() a source named `erp`; `now` moves by hand, and by what the steps really take."""
 
     def __init__(self, db, tmp_path, overrides):
         self.db = db
@@ -40,12 +41,18 @@ class Collector:
         return path
 
     def scan(self, after_s=0.0, **options):
-        self.now += after_s
-        return walk.scan(self.db, "erp", self.source, self.settings.collect, now=self.now, **options)
+        return self._timed(after_s, walk.scan, self.settings.collect, options)
 
     def stage(self, after_s=0.0, **options):
+        return self._timed(after_s, staging.stage, self.data_dir, options)
+
+    def _timed(self, after_s, step, argument, options):
         self.now += after_s
-        return staging.stage(self.db, "erp", self.source, self.data_dir, now=self.now, **options)
+        began = time.monotonic()
+        try:
+            return step(self.db, "erp", self.source, argument, now=self.now, **options)
+        finally:
+            self.now += time.monotonic() - began
 
     def past_history(self):
         """Let the first scan be over: what comes now is news."""

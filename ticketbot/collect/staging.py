@@ -183,7 +183,8 @@ class _Staging:
     def _load(self, ids: list[int]) -> Iterator[_Due]:
         seen = (File.dev, File.ino, File.size_bytes, File.mtime_ns, File.ctime_ns)
         own = (File.id, File.path, File.user, File.state, File.reason, File.history, File.sha256, File.observed_at)
-        query = select(*own, *seen).where(File.id.in_(ids)).order_by(File.history, File.id)
+        open_states = ("seen", "settling", "refused")  # another worker may have staged some since
+        query = select(*own, *seen).where(File.id.in_(ids), File.state.in_(open_states)).order_by(File.history, File.id)
         with self.db.read() as session:
             rows = session.execute(query).all()
         for row in rows:
