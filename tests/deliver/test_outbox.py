@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 from sqlalchemy import select
@@ -309,8 +310,32 @@ def test_many_who_speak_about_one_ticket_at_once_count_without_gaps(world):
         assert session.scalars(select(Ticket)).one().seq == 12
 
 
+def test_two_batches_that_share_tickets_do_not_wait_for_each_other(world):
+    for name, ticket in (("a1", "T1"), ("a2", "T2"), ("b1", "T1"), ("b2", "T2")):
+        world.picture(name, ticket)
+        world.predict(name, "errors", tell=False)
+    errors = []
+
+    def batch(*names):
+        try:
+            with world.db.write() as session:
+                for name in names:
+                    outbox.announce(session, world.db, world.settings, sha(name), world.now)
+                    time.sleep(0.2)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=batch, args=names) for names in (("a1", "a2"), ("b2", "b1"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(world.told()) == 4
+
+
 def test_a_prediction_and_a_ticket_that_commit_at_once_do_not_miss_each_other(world):
-    """Both see only what is committed; the picture's lock makes the second one see the first."""
+    """Each sees only what is committed; taking turns makes the second one see the first."""
     for number in range(10):
         name = f"race{number}"
         file_id = world.picture(name, None)

@@ -4,9 +4,9 @@
 event is in the outbox if and only if the fact is in the database. `decide_tickets` answers for whole tickets once they
 have been quiet for a while.
 
-Locks, always in this order: the picture, then its tickets by name. So a prediction, a label and a ticket lookup that
-commit at the same moment see each other: without the picture's lock each might miss the other's row and nobody would
-speak. Announce one picture a transaction.
+Announcers take turns (SQLite's BEGIN IMMEDIATE; an advisory lock on PostgreSQL, held until the end of the transaction).
+So a prediction, a label and a ticket lookup that commit at the same moment see each other; without it each might miss
+the other's row and nobody would speak, and two batches that share tickets would wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.contracts.events import Event, EventPicture, body, shown_path
@@ -30,6 +30,8 @@ from ticketbot.settings import Settings
 log = logging.getLogger(__name__)
 
 FILE_KEY = "file:"
+# "outbox" as a number: the key of PostgreSQL's advisory lock.
+LOCK_KEY = 0x6F7574626F78
 TICKETS_A_ROUND = 500
 # A file that is gone from the tree was still on its ticket.
 TOLD_STATES = ("staged", "gone")
@@ -54,7 +56,8 @@ def announce(session: Session, db: Database, settings: Settings, sha256: str, no
     Called in the same transaction as the fact. Calling it again changes nothing.
     """
     session.flush()
-    session.execute(select(Picture.sha256).where(Picture.sha256 == sha256).with_for_update(key_share=True))
+    if not db.is_sqlite:
+        session.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
     word = word_of(session, settings, sha256)
     if word is None:
         return 0
