@@ -1,0 +1,184 @@
+"""Do the processes start, stop and come back as they should?"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.support import pictures
+from tests.support.bundles import make_bundle, picture
+from tests.support.postgres import free_port
+from tests.support.receiver import Receiver
+from tests.support.shelf import jpeg
+from tests.support.world import ROOT, World
+from ticketbot.deliver.sign import new_secret
+
+START_S = 30  # on a machine that is busy with other tests
+
+
+class Service:
+    """`ticketbot serve` of a World, on a port of its own."""
+
+    def __init__(self, world, **environment):
+        self.port = free_port()
+        variables = {"TICKETBOT_WEB__PORT": str(self.port), "TICKETBOT_LOG__FORMAT": "json", **environment}
+        self.log = open(world.folder / "serve.log", "w")  # noqa: SIM115 - closed in __exit__
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ticketbot", "--config", str(world.config), "serve"],
+            stderr=self.log,
+            cwd=ROOT,
+            env={**os.environ, **world.more, **variables},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+        self.log.close()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def get(self, path, **options):
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(self.url(path), timeout=10, allow_redirects=False, **options)
+
+    def wait_ready(self):
+        """-> seconds from the start to the first 200."""
+        while time.monotonic() - self.started < START_S:
+            assert self.process.poll() is None, self.said()
+            try:
+                if self.get("/healthz").status_code == 200:
+                    return time.monotonic() - self.started
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"not ready in {START_S} s: {self.said()}")
+
+    def children(self):
+        """{pid: process} of web and worker."""
+        return {child.pid: child for child in psutil.Process(self.process.pid).children()}
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(45)
+
+    def said(self):
+        return Path(self.log.name).read_text()
+
+    def events(self):
+        return [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def eventually(check, timeout_s=START_S):
+    until = time.monotonic() + timeout_s
+    while not (found := check()):
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def test_it_starts_answers_and_ends_cleanly(world):
+    with Service(world) as service:
+        service.wait_ready()
+        eventually(lambda: any(event["event"] == "worker ready" for event in service.events()))
+        assert service.get("/").status_code == 302
+        assert service.stop() == 0
+    assert not [event for event in service.events() if event["level"] == "error"]
+
+
+def test_the_first_admin_gets_a_link_that_works(world):
+    with Service(world) as service:
+        service.wait_ready()
+        line = eventually(lambda: [line for line in service.said().splitlines() if "/invite/" in line])[0]
+        assert service.get(line[line.index("/invite/") :]).status_code == 200
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_child_that_dies_is_started_again(world, which):
+    with Service(world) as service:
+        service.wait_ready()
+        before = eventually(lambda: len(service.children()) == 2 and service.children())
+        victim = sorted(before)[which]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(service.children()) == 2 and victim not in service.children())
+        eventually(lambda: _answers(service))
+        assert service.stop() == 0
+
+
+def test_nothing_is_left_when_the_parent_is_killed(world):
+    with Service(world) as service:
+        service.wait_ready()
+        children = eventually(lambda: len(service.children()) == 2 and service.children())
+        service.process.kill()
+        service.process.wait()
+        eventually(lambda: not any(child.is_running() and child.status() != "zombie" for child in children.values()))
+
+
+def test_a_running_request_is_finished_before_the_end(tmp_path):
+    """SIGTERM while a large picture is being decoded: its caller still gets the answer."""
+    world = World(tmp_path)
+    make_bundle(tmp_path / "bundle")
+    world.run("models", "import", str(tmp_path / "bundle"), "--promote")
+    bearer = {"Authorization": "Bearer " + world.run("tokens", "create", "test").stdout.strip()}
+    slow = pictures.make("big_real_7000x7000_49MP.jpg")
+    answers = []
+    with Service(world) as service:
+        service.wait_ready()
+
+        def upload():
+            answers.append(requests.post(service.url("/classify"), data=slow, headers=bearer, timeout=30))
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        eventually(lambda: _decoders(service))
+        assert service.stop() == 0
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200]
+
+
+def test_a_picture_reaches_its_ticket_while_the_service_runs(tmp_path):
+    secret = new_secret()
+    with Receiver(secrets=[secret]) as desk:
+        world = World(tmp_path, desk.url, secret)
+        world.once()
+        make_bundle(tmp_path / "bundle")
+        world.run("models", "import", str(tmp_path / "bundle"), "--promote")
+        fast = {f"TICKETBOT_SCHEDULE__{name}_S": "0.3" for name in ("POLL", "CLASSIFY", "DELIVER")}
+        with Service(world, **fast) as service:
+            service.wait_ready()
+            world.add("7", "a.jpg", jpeg(picture(2, px=96)), "T-1")
+            eventually(lambda: "ticket.answered" in [one.json["type"] for one in desk.requests])
+            assert service.stop() == 0
+        about = [event for event in service.events() if event.get("picture")]
+        assert len({event["picture"] for event in about}) == 1, "every step names the picture"
+
+
+def _decoders(service):
+    return [
+        one for one in psutil.Process(service.process.pid).children(recursive=True) if "imaging" in str(one.cmdline())
+    ]
+
+
+def _answers(service):
+    try:
+        return service.get("/healthz").status_code == 200
+    except requests.ConnectionError:
+        return False
