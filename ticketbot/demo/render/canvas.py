@@ -79,6 +79,8 @@ class Canvas:
     def __init__(self, size: tuple[int, int], rng: random.Random, theme: Theme | None = None) -> None:
         self.rng = rng
         self.theme = theme or pick_theme(rng)
+        if theme is None:  # a wide picture comes from a screen with small pixels, where letters have more of them
+            self.restyle(size=round(self.theme.size * max(1.0, size[0] / 1000)))
         self.words: Words = pick_words(rng)
         self.image = Image.new("RGB", size, self.theme.page)
         self.draw = ImageDraw.Draw(self.image)

@@ -48,7 +48,7 @@ def _error_dialog(c: Canvas, box: Box) -> None:
     floor = w.buttons_row(c, right, bottom, c.words.some("retry", c.rng.choice([1, 1, 2, 3])))
     y = c.wrap((x, y), _message(c), right - x, 0, bottom=floor - 8)
     if floor - y > 90 and c.rng.random() < 0.6:
-        _trace_lines(c, (left, y + 14, right, floor - 12), c.theme.field, mix(BLACK, c.theme.field, 0.2))
+        _trace_lines(c, (left, y + 14, right, floor - 12), c.theme.field, w.ink_on(c, c.theme.field))
     elif floor - y > 60:
         c.wrap((x, y + 12), f"{_message(c)} {c.words.sentence(9)}", right - x, 0, c.theme.muted, bottom=floor - 8)
 

@@ -37,13 +37,13 @@ def field(c: Canvas, box: Box, label: str, value: str = "", *, select: bool = Fa
     entry = (box[0], box[1] + round(t.size * 1.3), box[2], box[3])
     c.fill(entry, t.field, t.line, t.radius)
     middle = (entry[1] + entry[3]) // 2
-    c.text((entry[0] + 6, middle), c.clip(value, entry[2] - entry[0] - 24), t.size, _on(c, t.field), anchor="lm")
+    c.text((entry[0] + 6, middle), c.clip(value, entry[2] - entry[0] - 24), t.size, ink_on(c, t.field), anchor="lm")
     if select:
         x = entry[2] - 12
         c.draw.polygon([(x - 4, middle - 2), (x + 4, middle - 2), (x, middle + 4)], fill=t.muted)
 
 
-def _on(c: Canvas, ground: Colour) -> Colour:
+def ink_on(c: Canvas, ground: Colour) -> Colour:
     """Ink that can be read on `ground`."""
     return c.theme.ink if (sum(ground) > 380) != (sum(c.theme.ink) > 380) else (BLACK if sum(ground) > 380 else WHITE)
 
@@ -54,7 +54,7 @@ def side_field(c: Canvas, box: Box, label: str, value: str, label_width: int) ->
     c.text((box[0], middle), c.clip(label, label_width - 6), anchor="lm")
     entry = (box[0] + label_width, box[1], box[2], box[3])
     c.fill(entry, c.theme.field, c.theme.line)
-    c.text((entry[0] + 5, middle), c.clip(value, entry[2] - entry[0] - 8), 0, _on(c, c.theme.field), anchor="lm")
+    c.text((entry[0] + 5, middle), c.clip(value, entry[2] - entry[0] - 8), 0, ink_on(c, c.theme.field), anchor="lm")
 
 
 def check(c: Canvas, at: tuple[int, int], label: str, *, on: bool, kind: str = "box") -> None:
@@ -159,7 +159,7 @@ def tree(c: Canvas, box: Box) -> None:
     t = c.theme
     c.fill(box, t.field, t.line)
     y, step, depth = box[1] + 6, round(t.size * 1.5), 0
-    ink = _on(c, t.field)
+    ink = ink_on(c, t.field)
     while y + step < box[3]:
         x = box[0] + 8 + depth * 16
         c.fill((x, y + 3, x + 9, y + 12), WHITE, t.muted)
@@ -190,7 +190,7 @@ def list_view(c: Canvas, box: Box) -> None:
     columns = max(2, min(7, (box[2] - box[0]) // c.rng.randint(95, 170)))
     width = (box[2] - box[0] - 30) // columns
     step = round(t.size * c.rng.uniform(1.7, 2.6))
-    ink = _on(c, t.field)
+    ink = ink_on(c, t.field)
     c.fill((box[0], box[1], box[2], box[1] + step), mix(t.panel, t.ink, 0.06))
     for column, name in enumerate(c.words.some("field", columns)):
         c.text((box[0] + 30 + column * width, box[1] + step // 2), c.clip(name, width - 6), 0, t.muted, anchor="lm")
