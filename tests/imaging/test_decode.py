@@ -2,7 +2,6 @@
 
 import io
 import random
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support import pictures
+from tests.support.mutations import SEEDS, decoder_pid, mutated, peak_mb
 from ticketbot.errors import ImageError
 from ticketbot.imaging import decode, headers
 
@@ -144,12 +144,6 @@ def test_a_second_picture_in_a_jpeg_is_not_read(pool):
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def peak_mb(pool):
-    (child,) = pool._crew.idle
-    status = Path(f"/proc/{child._process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 @pytest.mark.parametrize("max_px", [640, 2560])
 @pytest.mark.parametrize("kind", ["jpg", "progressive jpg", "png", "webp"])
 def test_the_largest_pictures_fit_in_300_mb(kind, max_px):
@@ -166,44 +160,23 @@ def test_the_largest_pictures_fit_in_300_mb(kind, max_px):
 def test_an_idle_decoder_is_small(pool):
     with decode.DecoderPool(1) as fresh:
         fresh.decode(pictures.make("ok_rgb.jpg"))
-        (child,) = fresh._crew.idle
-        assert psutil.Process(child._process.pid).memory_full_info().pss < 45 * 2**20
+        assert psutil.Process(decoder_pid(fresh)).memory_full_info().pss < 45 * 2**20
 
 
 def test_two_thousand_mutations_never_kill_a_decoder():
     """F8: every damaged file gets a code or pixels, within 5 s and 300 MB, and no decoder dies."""
     dice = random.Random(8)
-    names = "ok_rgb.jpg ok_prog.jpg ok_cmyk.jpg orient_6.jpg mode_P.png mode_RGBA.png anim.apng.png ok_l.gif anim.gif"
-    seeds = [pictures.make(name) for name in f"{names} ok_rgb.webp ok_lossless.webp anim.webp ok_rgb.bmp".split()]
+    seeds = [pictures.make(name) for name in SEEDS]
     codes = set()
-    with decode.DecoderPool(1) as pool:
+    with decode.DecoderPool(1, recycle_after=10_000) as pool:
         pool.decode(seeds[0])
-        (child,) = pool._crew.idle
-        pid = child._process.pid
-        pool._recycle_after = 10_000
+        pid = decoder_pid(pool)
         for _ in range(2000):
             codes.add(code_of(pool, mutated(dice.choice(seeds), dice)))
-        (child,) = pool._crew.idle
-        assert child._process.pid == pid
+        assert decoder_pid(pool) == pid
         assert peak_mb(pool) < 300
     assert codes >= {None, "bad_image", "image_truncated"}
     assert "decode_timeout" not in codes
-
-
-def mutated(data, dice):
-    data = bytearray(data)
-    for _ in range(dice.randint(1, 8)):
-        at, how = dice.randrange(len(data)), dice.random()
-        if how < 0.6:
-            data[at] = dice.choice([0, 0xFF, 0x7F, 0x80, dice.randrange(256)])
-        elif how < 0.75:
-            del data[at : at + dice.randint(1, 20)]
-        elif how < 0.9:
-            data[at:at] = data[at : at + dice.randint(1, 40)]
-        else:
-            del data[dice.randrange(len(data)) :]
-        data = data or bytearray(b"\xff")
-    return bytes(data)
 
 
 # --- our own files ----------------------------------------------------------------------------------------------------
