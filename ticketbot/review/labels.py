@@ -128,8 +128,12 @@ def last_to_undo(session: Session, who: str) -> LabelEvent | None:
     undone = select(undo_of_it.id).where(undo_of_it.undo_of == LabelEvent.id, ~redone).exists()
     own = select(LabelEvent).where(LabelEvent.who == who, LabelEvent.undo_of.is_(None), ~undone)
     # The query passes over all but undone redos; those are rare and told apart one by one.
-    events = session.scalars(own.order_by(LabelEvent.id.desc()).execution_options(yield_per=20))
-    return next((event for event in events if not _is_undone(session, event)), None)
+    before: list[Any] = []
+    while event := session.scalar(own.where(*before).order_by(LabelEvent.id.desc()).limit(1)):
+        if not _is_undone(session, event):
+            return event
+        before = [LabelEvent.id < event.id]
+    return None
 
 
 def _lock(session: Session, sha256: str) -> int:

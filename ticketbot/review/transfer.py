@@ -3,9 +3,9 @@
     import   a folder per category (DIR/<category>/*.jpg), or a CSV with `label` and `sha256` or `name`
     export   a CSV (sha256,label,who,at,how), or a folder per category
 
-An import is somebody's word like any other: an event with `how` "import". The same import again changes nothing. Content
-in two categories is a conflict, told and not labelled. Cells that a spreadsheet would run as a formula get a ' in front
-on the way out and lose it on the way in.
+An import is somebody's word like any other: an event with `how` "import". The same import again changes nothing.
+Content in two categories is a conflict, told and not labelled. Cells that a spreadsheet would run as a formula get a '
+in front on the way out and lose it on the way in.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def import_csv(
     rows = _rows(path)
     collected = _collected(db, {row["name"] for row in rows if row.get("name") and not row.get("sha256")})
     for row in rows:
-        sha256, name, label = row.get("sha256", "").lower(), row.get("name", ""), row["label"]
+        sha256, name, label = row.get("sha256", "").strip().lower(), row.get("name", ""), row["label"].strip()
         if label not in (*categories, JUNK):
             report.refused.append((name or sha256, f"{label!r} is not a category"))
         elif sha256:
@@ -215,8 +215,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             if "label" not in columns or not columns & {"sha256", "name"}:
                 raise UsageError(f"{path}: needs the columns label and sha256, or label and name")
             return [
-                {column: plain_cell((cell or "").strip()) for column, cell in row.items() if column in columns}
-                for row in reader
+                {column: plain_cell(cell or "") for column, cell in row.items() if column in columns} for row in reader
             ]
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
@@ -244,7 +243,7 @@ def _collected(db: Database, names: Iterable[str]) -> dict[str, set[str]]:
         for path, sha256 in session.execute(query):
             text = os.fsdecode(path)
             for name in {text, text.rpartition("/")[2]} & wanted:
-                found.setdefault(name, set()).add(sha256)
+                found.setdefault(name, set()).add(str(sha256))
     return found
 
 
@@ -254,6 +253,6 @@ def _labels(db: Database) -> Iterator[tuple[str, str, str, float, str]]:
     how = select(func.max(LabelEvent.how)).where(*said).correlate(Label).scalar_subquery()
     own = select(Label.sha256, Label.category, Label.who, Label.at, func.coalesce(how, ""))
     query = own.join(Picture, Picture.sha256 == Label.sha256).where(Picture.state != "erased").order_by(Label.sha256)
-    with db.read() as session:
-        for row in session.execute(query.execution_options(yield_per=1000)):
+    with db.read() as session, session.execute(query.execution_options(yield_per=1000)) as rows:
+        for row in rows:
             yield row._tuple()
