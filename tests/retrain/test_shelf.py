@@ -26,29 +26,35 @@ def promote(db, settings, model_id, now=1.0):
     shelf.promote(db, settings, model_id, who="ann", reason="it is good", now=now)
 
 
+def register(db, settings, model_id, **changes):
+    """As an import does it, with all checks."""
+    make_bundle(settings.data_dir / "made" / model_id, model_id=model_id, **changes)
+    shelf.register(db, settings, settings.data_dir / "made" / model_id)
+
+
 def put(db, settings, *ids, **changes):
     for model_id in ids:
         put_model(db, settings, model_id, champion=False, **changes)
 
 
 def test_a_bundle_comes_onto_the_shelf_as_a_challenger(db, settings):
-    put(db, settings, "m1")
+    register(db, settings, "m1")
     assert states(db) == {"m1": "challenger"}
     assert bundle.read(shelf.folder_of(settings, "m1")).model_id == "m1"
 
 
 def test_the_same_bundle_twice_is_one_and_another_of_that_name_is_a_conflict(db, settings):
-    put(db, settings, "m1")
-    put(db, settings, "m1")
+    register(db, settings, "m1")
+    register(db, settings, "m1")
     with pytest.raises(Conflict):
-        put(db, settings, "m1", shift=1)
+        register(db, settings, "m1", shift=1)
 
 
 def test_a_row_lost_to_a_kill_is_made_up_for(db, settings):
-    put(db, settings, "m1")
+    register(db, settings, "m1")
     with db.write() as session:
         session.query(Model).delete()
-    put(db, settings, "m1")
+    register(db, settings, "m1")
     assert states(db) == {"m1": "challenger"}
 
 
@@ -64,7 +70,7 @@ def test_a_row_lost_to_a_kill_is_made_up_for(db, settings):
 )
 def test_a_bundle_that_must_not_be_served_leaves_nothing_behind(db, settings, wrong):
     with pytest.raises(BundleRefused):
-        put(db, settings, "bad", **wrong)
+        register(db, settings, "bad", **wrong)
     assert states(db) == {}
     assert not list((settings.data_dir / "models").iterdir())
 
@@ -121,7 +127,7 @@ def test_a_bundle_gone_from_disk_is_not_promoted(db, settings):
 def test_with_trusted_keys_only_signed_bundles_come_in(db, settings_with):
     settings = settings_with({"model.trusted_keys": [trust.public_key(SECRET)]})
     with pytest.raises(BundleRefused, match="not signed"):
-        put(db, settings, "m1")
+        register(db, settings, "m1")
     made = settings.data_dir / "made" / "m1"
     trust.sign(made, SECRET)
     assert shelf.bring(db, settings, made, promoted=True, who="ann", now=1.0) == "m1"

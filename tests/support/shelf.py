@@ -54,10 +54,10 @@ def label(db, sha256, category, *, how="folder", suggested=None, blind=False, at
 
 
 def put_model(db, settings, model_id="test-1", *, champion=True, now=100.0, **bundle_changes):
-    """A colour bundle on the shelf, by default in service."""
-    source = settings.data_dir / "made" / model_id
-    make_bundle(source, model_id=model_id, **bundle_changes)
-    shelf.register(db, settings, source)
+    """A colour bundle on the shelf, by default in service; not tried in a child first, which takes a second."""
+    manifest = make_bundle(shelf.folder_of(settings, model_id), model_id=model_id, **bundle_changes)
+    with db.write() as session:
+        session.add(Model(id=model_id, state="challenger", created_at=manifest.created_at, manifest=manifest.as_json()))
     if champion:
         shelf.promote(db, settings, model_id, who="test", reason="test", now=now)
 
