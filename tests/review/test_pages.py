@@ -6,8 +6,8 @@ import re
 import pytest
 from PIL import Image
 
+from tests.support.gallery import NOW, champion, jpeg, predicted, staged
 from tests.support.site import Site
-from tests.support.staged import NOW, champion, jpeg, predicted, staged
 from ticketbot.db.models import Label, LabelEvent, Picture
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.review import pages, pictures

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from tests.support.staged import NOW, champion, predicted
+from tests.support.gallery import NOW, champion, predicted
 from ticketbot.db.models import Label, LabelEvent, Picture
 from ticketbot.review import labels
 from ticketbot.review.queue import blind_below, is_blind, portions, take
