@@ -128,6 +128,7 @@ class Retrain(Section):
     arch: Literal["auto", "resnet34", "efficientnet_lite0"]
     weights: str
     recipe: str
+    sign_key: str
     command: tuple[str, ...]
     timeout_s: Annotated[float, Field(gt=0)]
     memory_mb: Annotated[int, Field(ge=512)]
@@ -281,6 +282,11 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     return _absolute(settings, base)
 
 
+def environment_without_ours() -> dict[str, str]:
+    """The environment for a child process whose settings come from its file alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
@@ -372,7 +378,17 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     sources = {
         name: source.model_copy(update={"root": base / source.root}) for name, source in settings.sources.items()
     }
-    return settings.model_copy(update={"general": general, "sources": sources})
+    files = {name: str(base / value) for name, value in _files(settings.retrain).items()}
+    retrain = settings.retrain.model_copy(update=files)
+    return settings.model_copy(update={"general": general, "sources": sources, "retrain": retrain})
+
+
+def _files(retrain: Retrain) -> dict[str, str]:
+    """The settings of [retrain] that name a file."""
+    named = {"recipe": retrain.recipe, "sign_key": retrain.sign_key}
+    if retrain.weights not in ("imagenet", "none"):
+        named["weights"] = retrain.weights
+    return {name: value for name, value in named.items() if value}
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -136,12 +136,13 @@ def test_only_progress_is_progress(line, said):
     assert progress_of(line) == said
 
 
-def test_the_command_line_is_what_the_settings_say(settings_with):
-    settings = settings_with({"retrain.arch": "resnet34", "retrain.recipe": "my.toml"})
+def test_the_command_line_is_what_the_settings_say(settings_with, tmp_path):
+    settings = settings_with({"retrain.arch": "resnet34", "retrain.recipe": "my.toml", "retrain.sign_key": "/key"})
     words = command(settings, Path("s"), Path("o"), Path("c"))
     assert words[:3] == [sys.executable, "-m", "trainer.cli"]
     assert words[3:9] == ["retrain", "--data", "s", "--out", "o", "--progress-json"]
     assert words[words.index("--arch") + 1] == "resnet34"
-    assert words[words.index("--recipe") + 1] == "my.toml"
+    assert words[words.index("--recipe") + 1] == str(tmp_path / "my.toml")  # relative to the settings file
+    assert words[words.index("--sign-key") + 1] == "/key"
     assert words[words.index("--champion") + 1] == "c"
     assert "--champion" not in command(settings, Path("s"), Path("o"), None)

@@ -49,8 +49,9 @@ def command(settings: Settings, snapshot: Path, out: Path, champion: Path | None
     words += ["retrain", "--data", str(snapshot), "--out", str(out), "--progress-json"]
     words += ["--arch", rules.arch, "--weights", rules.weights, "--min-per-class", str(rules.min_per_category)]
     words += ["--promise", str(settings.model.promise), "--delta", str(settings.model.delta)]
-    if rules.recipe:
-        words += ["--recipe", rules.recipe]
+    words += ["--cache", str(settings.data_dir / "cache" / "trainer")]
+    for option, value in (("--recipe", rules.recipe), ("--sign-key", rules.sign_key)):
+        words += [option, value] if value else []
     if champion is not None:
         words += ["--champion", str(champion)]
     return words
