@@ -1,0 +1,104 @@
+"""How do we train on a body that knows pictures already? A linear head on its frozen features, in seconds.
+
+Features are kept by content hash, so a round of cleaning only fits the head again: a logistic regression, folded with
+its scaling into one linear layer. Its out-of-fold answers (groups together) calibrate the temperature.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import nn
+
+from trainer import body
+from trainer.data.cache import Cache
+from trainer.data.pictures import Picture, View, inputs
+from trainer.progress import Progress
+from trainer.recipe import Head
+from trainer.trained import CHUNK, Trained, logits_of
+
+ROUNDS = 3000
+
+
+def features(
+    pictures: Sequence[Picture], recipe: Head, view: View, cache: Cache, progress: Progress
+) -> NDArray[np.float32]:
+    """N x width, from the cache where they are."""
+    kind = f"features-{view.kind}-{body.small_version(recipe.blocks)}"
+    missing = [one for one in pictures if cache.get(kind, one.sha256) is None]
+    if missing:
+        network = body.Served(body.SmallBody(recipe.blocks))
+    for at in range(0, len(missing), CHUNK):
+        progress.say("features", at, len(missing))
+        some = missing[at : at + CHUNK]
+        for one, row in zip(some, logits_of(network, inputs(some, cache, view)), strict=True):
+            cache.put(kind, one.sha256, row)
+    progress.say("features", len(pictures), len(pictures))
+    found = [cache.get(kind, one.sha256) for one in pictures]
+    return np.stack([row for row in found if row is not None])
+
+
+def fit(
+    pictures: Sequence[Picture], classes: int, recipe: Head, view: View, cache: Cache, progress: Progress, seed: int
+) -> Trained:
+    """Train the head on all of `pictures`; calibrate on out-of-fold answers."""
+    x = features(pictures, recipe, view, cache, progress)
+    y = np.array([one.label for one in pictures], dtype=np.int64)
+    groups = np.array([one.group for one in pictures])
+    progress.say("head", 0, 1)
+    outside = out_of_fold(x, y, groups, classes, recipe, seed)
+    weight, bias = linear(x, y, classes, recipe.strength, seed)
+    progress.say("head", 1, 1)
+    return Trained(_module(weight, bias, recipe), outside)
+
+
+def out_of_fold(
+    x: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray, classes: int, recipe: Head, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits of every picture by a head that saw neither it nor its group, and the class numbers."""
+    folds = min(recipe.folds, len(np.unique(groups)), int(np.bincount(y).max()))
+    if folds < 2:
+        return np.zeros((0, classes), np.float32), y[:0]
+    found, seen = np.zeros((len(y), classes), np.float32), np.zeros(len(y), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer members than folds is nothing to worry about
+        parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, y, groups))
+    for rest, part in parts:
+        if len(np.unique(y[rest])) < 2:
+            continue
+        weight, bias = linear(x[rest], y[rest], classes, recipe.strength, seed)
+        found[part], seen[part] = x[part] @ weight.T + bias, True
+    return found[seen], y[seen]
+
+
+def linear(
+    x: NDArray[np.float32], y: NDArray[np.int64], classes: int, strength: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """weight (classes x width) and bias of a logistic regression on scaled features, the scaling folded in."""
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    model = LogisticRegression(C=strength, max_iter=ROUNDS, class_weight="balanced", random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((x - mean) / spread, y)
+    weight = np.zeros((classes, x.shape[1]), np.float32)
+    bias = np.full(classes, -20.0, np.float32)  # a class without a picture is never the answer
+    rows = model.coef_ if len(model.classes_) > 2 else np.vstack([-model.coef_ / 2, model.coef_ / 2])
+    offsets = model.intercept_ if len(model.classes_) > 2 else np.array([-1, 1]) * model.intercept_ / 2
+    weight[model.classes_] = rows / spread
+    bias[model.classes_] = offsets - (rows / spread) @ mean
+    return weight, bias
+
+
+def _module(weight: NDArray[np.float32], bias: NDArray[np.float32], recipe: Head) -> nn.Module:
+    last = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        last.weight.copy_(torch.from_numpy(weight))
+        last.bias.copy_(torch.from_numpy(bias))
+    return body.Served(nn.Sequential(body.SmallBody(recipe.blocks), last)).eval()

@@ -1,0 +1,272 @@
+"""The recipe, read aloud: look at the pictures, keep some out, train, measure on those, judge, write the bundle."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketbot.contracts import bundle
+from ticketbot.errors import UsageError
+from ticketbot.judge import gate, metrics, temperature, thresholds
+from ticketbot.judge.engine import Engine
+from trainer import body, export
+from trainer.data import pictures, split
+from trainer.data.cache import Cache
+from trainer.data.pictures import Dataset, View
+from trainer.progress import Progress
+from trainer.recipe import Recipe
+from trainer.trained import Trained, logits_of
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for. promise, delta: of the precision of what is tagged by itself."""
+
+    data: Path
+    out: Path
+    recipe: Recipe
+    arch: str = "auto"
+    weights: str = "imagenet"
+    seed: int = 7
+    cleaned: Path | None = None
+    champion: Path | None = None
+    min_per_class: int | None = None
+    promise: float = 0.95
+    delta: float = 0.05
+    sign_key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How the trained network did on the held-out pictures."""
+
+    temperature: float
+    thresholds: dict[str, bundle.Threshold]
+    metrics: dict[str, Any]
+    probs: NDArray[np.float64]
+    y: NDArray[np.int64]
+
+
+def retrain(order: Order, cache: Cache, progress: Progress) -> bundle.Manifest:
+    """Train and write a bundle to order.out; the manifest's `gate` says whether it may go live.
+
+    Raises UsageError for bad input, TrainingFailed when the training diverges or the export differs from it.
+    """
+    started_at = time.time()
+    _check_out(order.out)
+    choice = body.choose(order.arch, order.weights, progress)
+    view = view_of(order.recipe, choice.arch)
+    data = _data(order, cache, view, progress)
+    train, held = data.only(lambda one: one.split == "train"), data.only(lambda one: one.split == "holdout")
+    _check_classes(train)
+    trained = fit(train, choice, order, view, cache, progress)
+    measured = measure(trained, held, order, cache, view)
+    verdict = judge(measured, data, held, order)
+    trained = _refitted(trained, data, choice, order, view, cache, progress)
+    progress.say("export", 0, 1)
+    manifest = _manifest(order, choice, view, data, held, trained, measured, verdict, started_at)
+    shown = held if held.pictures else train
+    manifest = _written(order, manifest, trained, shown, measured, data, cache, view)
+    progress.say("export", 1, 1)
+    return manifest
+
+
+def view_of(recipe: Recipe, arch: str) -> View:
+    part = recipe.efficientnet_lite0 if arch == body.SMALL else recipe.resnet34
+    return View(recipe.data.canonical_px, part.px, part.geometry)
+
+
+def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Cache, progress: Progress) -> Trained:
+    """Train the chosen network on these pictures."""
+    recipe = order.recipe
+    if choice.arch == body.SMALL:
+        from trainer import head
+
+        return head.fit(
+            train.pictures, len(train.classes), recipe.efficientnet_lite0, view, cache, progress, order.seed
+        )
+    from trainer import fit as network  # fastai takes seconds to import, and only this needs it
+
+    return network.fit(
+        train.pictures,
+        pictures.inputs(train.pictures, cache, view),
+        len(train.classes),
+        choice,
+        recipe.resnet34,
+        recipe.data.valid_share,
+        progress,
+        order.seed,
+    )
+
+
+def measure(trained: Trained, held: Dataset, order: Order, cache: Cache, view: View) -> Measured:
+    """Temperature from the calibration pictures; thresholds and metrics from the held-out ones."""
+    t = temperature.fit(*trained.calibration)
+    y = held.labels()
+    inputs = pictures.inputs(held.pictures, cache, view)
+    logits = logits_of(trained.module, inputs) if len(y) else np.zeros((0, len(held.classes)), np.float32)
+    probs = temperature.softmax(logits, t)
+    proven = dict(zip(held.classes, thresholds.fit(probs, y, order.promise, order.delta), strict=True))
+    found = metrics.evaluate(probs, y, held.classes, proven, delta=order.delta) if len(y) else {"n": 0}
+    return Measured(t, proven, found, probs, y)
+
+
+def judge(measured: Measured, data: Dataset, held: Dataset, order: Order) -> dict[str, Any]:
+    """The gate's verdict, against the champion when there is one."""
+    counts = np.bincount(data.labels(), minlength=len(data.classes))
+    least = order.recipe.data.min_per_class if order.min_per_class is None else order.min_per_class
+    facts: dict[str, Any] = {}
+    champion = None
+    if order.champion is not None:
+        champion = Engine(order.champion)
+        facts["classes_changed"] = champion.classes != data.classes
+        facts["champion_labels"] = int(champion.manifest.snapshot.get("n", 0))
+        facts["champion_right"] = _right(champion, held)
+    verdict = gate.decide(
+        measured.probs.argmax(axis=1) == measured.y if len(measured.y) else np.zeros(0, bool),
+        measured.y,
+        data.classes,
+        labels={name: int(count) for name, count in zip(data.classes, counts, strict=True)},
+        min_per_category=least,
+        **facts,
+    )
+    said = {"promote": verdict.promote, "reason": verdict.reason, "p_value": verdict.p_value}
+    return {**said, "champion": champion.model_id if champion else None, "offered": verdict.offered}
+
+
+def _right(champion: Engine, held: Dataset) -> NDArray[np.bool_]:
+    """Which held-out pictures does the champion answer rightly, read as it is served?"""
+    said = export.answers(champion, [one.path for one in held.pictures])
+    return np.array(
+        [
+            champion.classes[row.argmax()] == held.classes[one.label]
+            for row, one in zip(said, held.pictures, strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def _data(order: Order, cache: Cache, view: View, progress: Progress) -> Dataset:
+    data = pictures.read(order.data, cache, view, progress)
+    if order.cleaned is not None:
+        data = pictures.relabelled(data, order.cleaned)
+    return data if data.is_snapshot else _split(data, order)
+
+
+def _split(data: Dataset, order: Order) -> Dataset:
+    data = _unique(data)
+    groups = [one.group for one in data.pictures]
+    kept = split.held_out(data.labels().tolist(), groups, order.recipe.data.holdout_share, order.seed)
+    sides = ("holdout" if one.group in kept else "train" for one in data.pictures)
+    return replace(
+        data, pictures=tuple(replace(one, split=side) for one, side in zip(data.pictures, sides, strict=True))
+    )
+
+
+def _unique(data: Dataset) -> Dataset:
+    """Each content once; one that lies in two classes is a conflict, and nobody's."""
+    labels: dict[str, set[int]] = {}
+    for one in data.pictures:
+        labels.setdefault(one.sha256, set()).add(one.label)
+    first = {one.sha256: one for one in reversed(data.pictures) if len(labels[one.sha256]) == 1}
+    return data.only(lambda one: first.get(one.sha256) is one)
+
+
+def _refitted(
+    trained: Trained, data: Dataset, choice: body.Choice, order: Order, view: View, cache: Cache, progress: Progress
+) -> Trained:
+    """A folder's held-out pictures have done their duty: learn from them too. A snapshot's are never learned from."""
+    if choice.arch != body.SMALL or data.is_snapshot or not order.recipe.efficientnet_lite0.refit:
+        return trained
+    again = fit(data, choice, order, view, cache, progress)
+    note = "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too"
+    return replace(again, notes=[*again.notes, note])
+
+
+def _manifest(
+    order: Order,
+    choice: body.Choice,
+    view: View,
+    data: Dataset,
+    held: Dataset,
+    trained: Trained,
+    measured: Measured,
+    verdict: dict[str, Any],
+    started_at: float,
+) -> bundle.Manifest:
+    """All but files, parity and signature."""
+    where = (
+        "the snapshot's pinned holdout" if data.is_snapshot else "held-out groups of the folder (sources, look-alikes)"
+    )
+    on = f"{len(held.pictures)} pictures of {where}"
+    said = {**measured.metrics, "on": on, "majority_share": metrics.majority_share(measured.y)}
+    if trained.notes:
+        said["notes"] = trained.notes
+    said["unreadable_in_data"] = len(data.unreadable)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
+    return bundle.Manifest(
+        model_id=f"{stamp}-{choice.arch.replace('_', '-')}-{uuid.uuid4().hex[:6]}",
+        arch=choice.arch,
+        weights=choice.weights,
+        classes=data.classes,
+        canonical_px=view.canonical_px,
+        stages=(bundle.Stage(export.ONNX, view.px, view.geometry),),
+        temperature=measured.temperature,
+        thresholds=measured.thresholds,
+        promise={"precision": order.promise, "delta": order.delta},
+        metrics=said,
+        parity={},
+        gate=verdict,
+        snapshot=export.snapshot_facts(data, held),
+        recipe={**order.recipe.as_json(), "seed": order.seed},
+        versions=export.versions(),
+        created_at=time.time(),
+        took_s=round(time.time() - started_at, 1),
+    )
+
+
+def _written(
+    order: Order,
+    manifest: bundle.Manifest,
+    trained: Trained,
+    shown: Dataset,
+    measured: Measured,
+    data: Dataset,
+    cache: Cache,
+    view: View,
+) -> bundle.Manifest:
+    """The bundle, written whole beside its place and renamed."""
+    temporary = order.out.with_name(f".{order.out.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir(parents=True)
+    try:
+        inputs = pictures.inputs(shown.pictures, cache, view)
+        manifest = export.fill(temporary, manifest, trained, inputs, shown, data, measured)
+        manifest = export.seal(temporary, manifest, order.sign_key)
+        temporary.rename(order.out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return manifest
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already; give a new folder with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():
+        out.rmdir()
+
+
+def _check_classes(train: Dataset) -> None:
+    found = set(train.labels().tolist())
+    if len(train.classes) < 2 or len(found) < 2:
+        raise UsageError("training needs pictures of two classes or more")
+    if missing := [name for number, name in enumerate(train.classes) if number not in found]:
+        raise UsageError(f"no picture to learn {missing[0]} from")
