@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_a_picture_comes_back_over_tls(trusted):
     behaviour = Behaviour(lambda peer: peer.send(PICTURE), None, None, tls=True)
     with EvilServer(behaviour, context=trusted.server_context("x.test")) as server:
         assert fetch.get("https://x.test/", resolve=to_public, connect=server.connect) == JPEG_START
+
+
+def test_an_ipv6_literal_is_fetched_by_its_name_in_brackets():
+    with EvilServer("picture") as server:
+        assert fetch.get("http://[2606:2800:220:1::1]/", connect=server.connect) == JPEG_START
+    assert server.asked == ["2606:2800:220:1::1"]
+    assert b"\r\nHost: [2606:2800:220:1::1]\r\n" in server.requests[0]
 
 
 def test_chunks_are_put_together():
@@ -223,6 +231,22 @@ def test_dial_refuses_another_peer_than_it_asked_for(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(Refused) as refused:
         fetch.dial(listener.getsockname(), 1.0)
     assert refused.value.code == "address_refused"
+
+
+def test_a_hundred_slow_servers_at_once_all_end_at_the_deadline():
+    """F6 under load: every call ends in time, and an honest server is still answered meanwhile."""
+    started_at = time.monotonic()
+    with (
+        EvilServer("body drip until close") as slow,
+        EvilServer("picture") as honest,
+        ThreadPoolExecutor(101) as threads,
+    ):
+        codes = [threads.submit(code_of, "http://x.test/", slow, deadline_s=1.0) for _ in range(100)]
+        honest_code = threads.submit(code_of, "http://x.test/", honest, deadline_s=1.0).result()
+        assert {call.result() for call in codes} == {"fetch_timeout"}
+        took_s = time.monotonic() - started_at
+    assert honest_code is None
+    assert took_s < 3.0
 
 
 def test_an_allowed_loopback_server_is_fetched_without_any_seam():

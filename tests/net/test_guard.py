@@ -51,6 +51,24 @@ def test_ipv6_is_refused_unless_global(address):
     assert not guard.is_public(address)
 
 
+# The "recommended_v1" ranges of microsoft-antissrf 1.0.0 (MIT): a table that other people keep, to compare ours with.
+ANTISSRF = """
+    0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
+    192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15
+    198.51.100.0/24
+    203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 ::1/128 ::/128 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23
+    2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8
+"""
+
+
+@pytest.mark.parametrize("text", ANTISSRF.split())
+def test_every_range_that_others_deny_is_refused(text):
+    network = ipaddress.ip_network(text)
+    dice = random.Random(text)
+    inside = [network[0], network[-1], *(network[dice.randrange(network.num_addresses)] for _ in range(50))]
+    assert not any(guard.is_public(ip) for ip in inside)
+
+
 def test_the_denied_ranges_hold_all_that_python_calls_not_global():
     # An independent table, kept by other people: what it calls special and we do not must be named here.
     dice = random.Random(7)
