@@ -1,7 +1,7 @@
 """A delivering process to kill: `python -m tests.support.deliver_worker URL SETTINGS.json [die|stop]`.
 
 Loops `deliver_due`. With "die" it kills itself, with "stop" it stops itself (SIGSTOP), right after the first answer of
-the receiver and before anything is written down. Prints the counts of each round that did something.
+the receiver and before anything is written down. Prints "ready", then the counts of each round that did something.
 """
 
 import os
@@ -29,6 +29,7 @@ def main(url: str, settings_file: str, what: str = "") -> None:
             time.sleep(0.1)  # SIGSTOP may reach this thread last; without this it could stop inside a transaction
         return reply
 
+    print("ready", flush=True)
     while True:
         counts = deliver_due(db, settings, post=post)
         if counts:
