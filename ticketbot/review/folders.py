@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from ticketbot.db.models import LabelEvent, Picture, SortedCopy
 from ticketbot.db.session import Database
@@ -37,6 +38,8 @@ NOT_PICTURES = frozenset({"thumbs.db", "desktop.ini"})
 # Nothing larger is ever staged, so nothing larger can be one of ours.
 MAX_BYTES = 25 * 2**20
 ROWS_AT_ONCE = 200
+# A word takes several statements: fewer at once, so that the database is not held up.
+WORDS_AT_ONCE = 20
 NAMES_SHOWN = 20
 T = TypeVar("T")
 
@@ -187,18 +190,24 @@ def _sorted_into(copies: dict[bytes, Copy], report: FolderReport) -> dict[str, s
 
 def _record(db: Database, news: dict[str, str], now: float, on_label: OnLabel | None) -> int:
     count = 0
-    for part in _parts(sorted(news)):
+    for part in _parts(sorted(news), WORDS_AT_ONCE):
         with db.write() as session:
+            said_before = _last_words(session, part)
             for sha256 in part:
-                own = (LabelEvent.sha256 == sha256, LabelEvent.how == "folder", LabelEvent.undo_of.is_(None))
-                last = session.scalar(select(LabelEvent).where(*own).order_by(LabelEvent.id.desc()).limit(1))
-                category = news[sha256]
-                if last is not None and last.new == category:
+                category, (last_id, last) = news[sha256], said_before.get(sha256, (0, None))
+                if last == category:
                     continue
-                key = f"folder:{sha256}:{category[:40]}:{last.id if last else 0}"
+                key = f"folder:{sha256}:{category}:{last_id}"
                 said = {"sha256": sha256, "new": category, "who": WHO, "at": now, "how": "folder", "key": key}
                 count += labels.record(session, **said, blind=True, on_label=on_label) is not None  # type: ignore[arg-type]
     return count
+
+
+def _last_words(session: Session, pictures: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+    """(event id, category) of what the folders last said about each picture."""
+    own = (LabelEvent.sha256.in_(pictures), LabelEvent.how == "folder", LabelEvent.undo_of.is_(None))
+    query = select(LabelEvent.sha256, LabelEvent.id, LabelEvent.new).where(*own).order_by(LabelEvent.id)
+    return {sha256: (event_id, new) for sha256, event_id, new in session.execute(query)}
 
 
 def _remembered(db: Database) -> dict[bytes, Copy]:
@@ -232,5 +241,5 @@ def _ino(stat: os.stat_result) -> int:
     return stat.st_ino - (1 << 64) if stat.st_ino >= 1 << 63 else stat.st_ino
 
 
-def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[start : start + ROWS_AT_ONCE] for start in range(0, len(items), ROWS_AT_ONCE))
+def _parts(items: Sequence[T], size: int = ROWS_AT_ONCE) -> Iterable[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.models import Label, LabelEvent, Picture
@@ -73,10 +73,10 @@ def record(
     configured category is the caller's question. Raises Conflict when `expected_version` is not the picture's version,
     UsageError for a picture we do not have.
     """
-    last = _lock(session, sha256)
+    _lock(session, sha256)
     if by_key(session, key) is not None:
         return None
-    _check(expected_version, last)
+    _check(session, sha256, expected_version)
     event = LabelEvent(
         key=key, sha256=sha256, new=new, who=who, at=at, how=how, suggested=suggested, suggested_by=suggested_by
     )
@@ -102,10 +102,10 @@ def undo(
     target = session.get(LabelEvent, event_id)
     if target is None:
         raise UsageError(f"there is no label event {event_id}")
-    last = _lock(session, target.sha256)
+    _lock(session, target.sha256)
     if by_key(session, key) is not None or _is_undone(session, target):
         return None
-    _check(expected_version, last)
+    _check(session, target.sha256, expected_version)
     event = LabelEvent(
         key=key, sha256=target.sha256, who=who, at=at, how=target.how, blind=target.blind, undo_of=event_id
     )
@@ -136,63 +136,64 @@ def last_to_undo(session: Session, who: str) -> LabelEvent | None:
     return None
 
 
-def _lock(session: Session, sha256: str) -> int:
-    """One at a time for each picture; returns its version."""
+def _lock(session: Session, sha256: str) -> None:
+    """One at a time for each picture."""
     state = session.scalar(select(Picture.state).where(Picture.sha256 == sha256).with_for_update())
     if state is None:
         raise UsageError(f"there is no picture {sha256}")
     if state == "erased":
         raise UsageError(f"picture {sha256} was erased")
-    return version(session, sha256)
 
 
-def _check(expected: int | None, last: int) -> None:
-    if expected is not None and expected != last:
+def _check(session: Session, sha256: str, expected: int | None) -> None:
+    if expected is not None and expected != (last := version(session, sha256)):
         raise Conflict(f"somebody labelled this picture meanwhile (version {last}, you saw {expected})")
 
 
 def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> LabelEvent:
     label = session.get(Label, event.sha256)
     event.old = label.category if label else None
+    if event.undo_of is not None:
+        decides = _without(session, event.undo_of, event.sha256)
+        event.new = decides.new if decides else None
+    else:
+        decides = event  # nothing can have undone it yet
     session.add(event)
     session.flush()
-    decides = _deciding(session, event.sha256)
-    if event.undo_of is not None:
-        event.new = decides.new if decides else None
-    _bring_up_to_date(session, event, decides)
+    if event.new in OPINIONS:
+        if label is not None:
+            label.version = event.id
+        return event
+    _bring_up_to_date(session, label, event, decides)
     session.flush()
-    if on_label and event.old != (decides.new if decides else None):
+    if on_label and event.old != event.new:
         on_label(session, event.sha256, event.at)
     return event
+
+
+def _without(session: Session, event_id: int, sha256: str) -> LabelEvent | None:
+    """The event that decides the label once another is undone."""
+    events = _events(session, sha256)
+    newest = max(event.id for event in events)
+    found = fold([*events, Said(newest + 1, None, event_id)])
+    return session.get(LabelEvent, found.id) if found else None
+
+
+def _bring_up_to_date(session: Session, label: Label | None, event: LabelEvent, decides: LabelEvent | None) -> None:
+    if decides is None or decides.new is None:
+        if label is not None:
+            session.delete(label)
+        return
+    if label is None:
+        label = Label(sha256=event.sha256)
+        session.add(label)
+    label.category, label.version = decides.new, event.id
+    label.who, label.at, label.blind = decides.who, decides.at, decides.blind
 
 
 def _events(session: Session, sha256: str) -> list[Said]:
     own = select(LabelEvent.id, LabelEvent.new, LabelEvent.undo_of).where(LabelEvent.sha256 == sha256)
     return [Said(*row) for row in session.execute(own)]
-
-
-def _deciding(session: Session, sha256: str) -> LabelEvent | None:
-    found = fold(_events(session, sha256))
-    return session.get(LabelEvent, found.id) if found else None
-
-
-def _bring_up_to_date(session: Session, event: LabelEvent, decides: LabelEvent | None) -> None:
-    if decides is None or decides.new is None:
-        session.execute(delete(Label).where(Label.sha256 == event.sha256))
-        return
-    values: dict[str, Any] = {
-        "category": decides.new,
-        "version": event.id,
-        "who": decides.who,
-        "at": decides.at,
-        "blind": decides.blind,
-    }
-    label = session.get(Label, event.sha256)
-    if label is None:
-        session.add(Label(sha256=event.sha256, **values))
-        return
-    for name, value in values.items():
-        setattr(label, name, value)
 
 
 def _is_undone(session: Session, event: LabelEvent) -> bool:

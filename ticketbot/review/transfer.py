@@ -33,7 +33,8 @@ Stage = Callable[[Path], str]
 JUNK = "junk"
 COLUMNS = ("sha256", "label", "who", "at", "how")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-ROWS_AT_ONCE = 200
+# A word takes several statements: few at once, so that the database is not held up.
+WORDS_AT_ONCE = 20
 
 
 @dataclass
@@ -189,9 +190,9 @@ def _record(
     db: Database, said: Mapping[str, str], report: ImportReport, who: str, now: float, on_label: OnLabel | None
 ) -> None:
     items = sorted(said.items())
-    for start in range(0, len(items), ROWS_AT_ONCE):
+    for start in range(0, len(items), WORDS_AT_ONCE):
         with db.write() as session:
-            for sha256, label in items[start : start + ROWS_AT_ONCE]:
+            for sha256, label in items[start : start + WORDS_AT_ONCE]:
                 own = session.get(Label, sha256)
                 if own is not None and own.category == label:
                     report.unchanged += 1
