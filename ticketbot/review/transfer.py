@@ -255,5 +255,4 @@ def _labels(db: Database) -> Iterator[tuple[str, str, str, float, str]]:
     own = select(Label.sha256, Label.category, Label.who, Label.at, func.coalesce(how, ""))
     query = own.join(Picture, Picture.sha256 == Label.sha256).where(Picture.state != "erased").order_by(Label.sha256)
     with db.read() as session, session.execute(query.execution_options(yield_per=1000)) as rows:
-        for sha256, category, who, at, last_how in rows:
-            yield sha256, category, who, at, last_how
+        yield from rows
