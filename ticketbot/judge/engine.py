@@ -20,7 +20,9 @@ from ticketbot.judge import graph
 from ticketbot.judge.temperature import softmax
 
 INPUT, OUTPUT = "pixels", "logits"
-CHUNK = 16  # pictures through the network at once: more gains nothing on a CPU and costs memory
+# Pictures through the network at once. One by one they stay in the processor's cache: at 320 px, 14.7 ms of processor
+# time and 112 MB at 1; 22.2 ms and 167 MB at 4; 23.8 ms and 410 MB at 16.
+CHUNK = 1
 
 
 class Engine:
