@@ -25,7 +25,11 @@ class Deadline:
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
-        self.expired = False
+        self._ended = False
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self._ends_at
 
     def __enter__(self) -> Deadline:
         self._timer.start()
@@ -48,7 +52,7 @@ class Deadline:
     def watch(self, sock: socket.socket) -> None:
         with self._lock:
             self._sockets.append(sock.dup())
-            if self.expired:
+            if self._ended:
                 _shut(self._sockets[-1])
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -76,7 +80,7 @@ class Deadline:
 
     def _end(self) -> None:
         with self._lock:
-            self.expired = True
+            self._ended = True
             for sock in self._sockets:
                 _shut(sock)
 

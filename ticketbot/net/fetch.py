@@ -46,6 +46,8 @@ MAX_PICTURE_BYTES = 20 * 2**20
 MAX_REDIRECTS = 3
 MAX_REPLY_BYTES = 65536
 _BLOCK_BYTES = 65536
+# The deadline ends an exchange; a socket's own timeout is only the net below, so it must come later.
+LATE_S = 0.5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # All that urllib3 and the standard library raise for what a server can do; ValueError for sizes that are no numbers.
@@ -189,7 +191,7 @@ def _exchange(
             assert_same_host=False,
             preload_content=False,
             decode_content=False,
-            timeout=deadline.remaining_s() or 0.001,
+            timeout=deadline.remaining_s() + LATE_S,
         )
         try:
             deadline.check()
@@ -227,6 +229,7 @@ def _dial_any(target: Target, connect: Connect, deadline: Deadline) -> socket.so
         except OSError as refused:
             error = refused
         else:
+            made.settimeout(deadline.remaining_s() + LATE_S)
             deadline.watch(made)
             return made
     raise error
