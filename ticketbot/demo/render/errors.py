@@ -36,7 +36,7 @@ def _message(c: Canvas) -> str:
 def _error_dialog(c: Canvas, box: Box) -> None:
     """Icon, what happened, what to do, buttons; sometimes the trace below."""
     left, top, right, bottom = dialog(c, box, title=c.rng.choice([c.words.pick("oops"), c.words.firm()]))
-    radius = max(14, min(46, (right - left) // 14, (bottom - top) // 5))
+    radius = max(16, min(70, (right - left) // 11, (bottom - top) // 4))
     w.error_icon(c, (left + radius + 6, top + radius + 8), radius)
     x = left + radius * 2 + 26
     y = top + 4
@@ -76,7 +76,7 @@ def _dialog_over(c: Canvas) -> None:
     """The error over the program it happened in."""
     screens.background(c)
     w.shade(c, c.rng.choice([0.0, 0.0, 0.3, 0.5]))
-    wide = c.rng.uniform(0.5, 0.85)
+    wide = c.rng.uniform(0.58, 0.9)
     _error_dialog(c, screens.centred(c, wide, wide * c.rng.uniform(0.55, 0.85)))
 
 

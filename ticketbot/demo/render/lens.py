@@ -7,12 +7,13 @@ import random
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from ticketbot.demo.render.canvas import Colour, hue, mix
 
 Corners = list[tuple[float, float]]  # top left, top right, bottom right, bottom left
 _TILE = 512
+_COARSE = 4  # a surface is made this much smaller: it has no fine detail
 
 
 @lru_cache(maxsize=1)
@@ -31,21 +32,21 @@ def noise(image: Image.Image, rng: random.Random, strength: float) -> Image.Imag
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def surface(size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """A table, a cloth, a desk: what lies under a photographed paper."""
-    width, height = size
-    small = (max(2, width // 4), max(2, height // 4))
+def surface(size: tuple[int, int], rng: random.Random, shadow: Corners | None = None) -> Image.Image:
+    """A table, a cloth, a desk: what lies under a photographed paper, and the soft shadow the paper throws."""
+    small = (max(2, size[0] // _COARSE), max(2, size[1] // _COARSE))
     base = np.array(rng.choice([hue(rng, 0.45, rng.uniform(0.2, 0.85)), (90, 62, 40), (150, 150, 155), (40, 40, 44)]))
-    noise_seed = np.random.default_rng(rng.getrandbits(32))
+    dice = np.random.default_rng(rng.getrandbits(32))
     if rng.random() < 0.5:  # wood: long stripes
-        stripes = noise_seed.normal(0, 1, (small[1], 1)).cumsum(axis=0)
-        grain = np.repeat(stripes - stripes.mean(), small[0], axis=1) * 2 + noise_seed.normal(0, 5, small[::-1])
+        stripes = dice.normal(0, 1, (small[1], 1)).cumsum(axis=0)
+        grain = np.repeat(stripes - stripes.mean(), small[0], axis=1) * 2 + dice.normal(0, 5, small[::-1])
     else:
-        grain = noise_seed.normal(0, rng.uniform(3, 16), small[::-1])
-    pixels = np.clip(base + grain[..., None], 0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels)
+        grain = dice.normal(0, rng.uniform(3, 16), small[::-1])
+    image = Image.fromarray(np.clip(base + grain[..., None], 0, 255).astype(np.uint8))
     if rng.random() < 0.3:
         image = image.transpose(Image.Transpose.ROTATE_90).resize(small)
+    if shadow:
+        ImageDraw.Draw(image).polygon([(x / _COARSE, y / _COARSE) for x, y in shadow], fill=(20, 20, 20))
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
@@ -67,13 +68,20 @@ def _coefficients(target: Corners, source: Corners) -> list[float]:
 
 
 def lay(paper: Image.Image, ground: Image.Image, corners: Corners) -> Image.Image:
-    """`paper` seen with its four corners at `corners` of `ground`."""
+    """`paper` seen with its four corners at `corners` of `ground`; draws on `ground` and returns it."""
     width, height = paper.size
-    source: Corners = [(0, 0), (width, 0), (width, height), (0, height)]
-    matrix = _coefficients(corners, source)
-    warped = paper.transform(ground.size, Image.Transform.PERSPECTIVE, matrix, Image.Resampling.BILINEAR)
-    mask = Image.new("L", paper.size, 255).transform(ground.size, Image.Transform.PERSPECTIVE, matrix)
-    ground.paste(warped, mask=mask)
+    left, top = max(0, int(min(x for x, _ in corners))), max(0, int(min(y for _, y in corners)))
+    right = min(ground.width, int(max(x for x, _ in corners)) + 1)
+    bottom = min(ground.height, int(max(y for _, y in corners)) + 1)
+    if right <= left or bottom <= top:
+        return ground
+    inside = [(x - left, y - top) for x, y in corners]
+    matrix = _coefficients(inside, [(0, 0), (width, 0), (width, height), (0, height)])
+    size = (right - left, bottom - top)
+    warped = paper.transform(size, Image.Transform.PERSPECTIVE, matrix, Image.Resampling.BILINEAR)
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).polygon(inside, fill=255)
+    ground.paste(warped, (left, top), mask)
     return ground
 
 
@@ -88,7 +96,7 @@ def photograph(image: Image.Image, rng: random.Random) -> Image.Image:
     corners = jitter([(edge, edge), (width - edge, edge), (width - edge, height - edge), (edge, height - edge)], rng,
                      min(width, height) * 0.04)  # fmt: skip
     seen = lay(image, surface(image.size, rng), corners)
-    seen = lighting(tint(seen, hue(rng, 0.3, 0.9), 0.12), rng, 0.35)
+    seen = lighting(tint(seen, hue(rng, 0.3, 0.95), 0.1), rng, 0.25)
     return noise(seen, rng, rng.uniform(2, 7))
 
 
@@ -114,7 +122,7 @@ def handle(image: Image.Image, rng: random.Random, category: str) -> Image.Image
     luck = rng.random()
     if category == "reports" and luck < 0.3:
         image = scan(image, rng)
-    elif category != "tickets" and luck > 0.8:
+    elif category != "tickets" and luck > 0.87:
         image = photograph(image, rng)
     if rng.random() < 0.15:
         image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.7, 1.25))

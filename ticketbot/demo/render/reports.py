@@ -90,8 +90,10 @@ def sheet(c: Canvas, box: Box) -> None:
     at, anchor = (((left + right) // 2, top), "ma") if middle else ((left, top), "la")
     c.text(at, c.words.pick("report"), c.theme.size * 2, bold=True, anchor=anchor)
     top += c.theme.size * 3
+    told = False  # whether a figure is on the page yet: a page of text alone is a letter, not a report
     while top + 140 < bottom:
-        kind = c.rng.choices(["table", "chart", "text"], weights=[5, 2, 2])[0]
+        kind = c.rng.choices(["table", "chart", "text"], weights=[5, 2, 2 if told else 0])[0]
+        told = True
         if kind == "table":
             top = printed_table(c, (left, top, right, bottom - 20), rows=c.rng.randint(5, 22)) + 16
         elif kind == "chart":

@@ -14,7 +14,7 @@ from ticketbot.demo.render.windows import browser, dialog, program, url
 def draw_screen(c: Canvas) -> None:
     """Fills the canvas with a screen of one of the kinds below."""
     kinds: list[Callable[[Canvas], None]] = [_desktop, _web, _settings, _form_page, _modal, _mail, _wizard, _question]
-    c.rng.choices(kinds, weights=[22, 24, 14, 14, 14, 8, 9, 3])[0](c)
+    c.rng.choices(kinds, weights=[22, 24, 15, 15, 14, 8, 9, 2])[0](c)
     if c.rng.random() < 0.15:
         annotate(c)
 
@@ -41,14 +41,15 @@ def _desktop(c: Canvas) -> None:
     inside = program(c, c.box, title=f"{c.words.pick('title')} - {c.words.firm()}")
     c.fill(inside, c.theme.panel)
     left, top, right, bottom = inside
-    if c.rng.random() < 0.6:
+    listed = c.rng.random() < 0.4
+    if listed or c.rng.random() < 0.4:  # a list alone would look like a printed table
         edge = left + round((right - left) * c.rng.uniform(0.2, 0.34))
         w.tree(c, (left, top, edge, bottom))
         left = edge + 6
     if c.rng.random() < 0.4:
         w.tab_bar(c, (left + 4, top + 4, right, top + 30))
         top += 34
-    if c.rng.random() < 0.5:
+    if listed:
         w.list_view(c, (left, top, right, bottom))
         return
     middle = top + round((bottom - top) * c.rng.uniform(0.35, 0.6))

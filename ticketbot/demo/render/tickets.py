@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from ticketbot.demo.render import lens
 from ticketbot.demo.render.canvas import WHITE, Canvas, Colour, Theme, hue, mix, pick_size, pick_theme
@@ -42,16 +42,14 @@ def _corners(paper: Image.Image, size: tuple[int, int], rng: random.Random, shar
 
 
 def _on_table(paper: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
-    ground = lens.surface(size, rng)
-    if rng.random() < 0.35:  # a second slip or a sheet of paper half in the picture
-        other = Image.new("RGB", (60, 90), mix(WHITE, hue(rng, 0.5, 0.8), rng.uniform(0, 0.6)))
-        lens.lay(other, ground, lens.jitter(_corners(other, size, rng, rng.uniform(0.4, 0.8)), rng, 60))
     corners = lens.jitter(_corners(paper, size, rng, rng.uniform(0.85, 1.25)), rng, min(size) * 0.05)
     if rng.random() < 0.3:
         corners = _turned(corners, size, rng.uniform(-0.3, 0.3))
-    shadow = [(x + 9, y + 9) for x, y in corners]
-    lens.lay(Image.new("RGB", (8, 8), (20, 20, 20)), ground, shadow)
-    picture = lens.lay(_worn(paper, rng), ground.filter(ImageFilter.BoxBlur(3)), corners)
+    ground = lens.surface(size, rng, shadow=[(x + 9, y + 9) for x, y in corners])
+    if rng.random() < 0.35:  # a second slip or a sheet of paper half in the picture
+        other = Image.new("RGB", (60, 90), mix(WHITE, hue(rng, 0.5, 0.8), rng.uniform(0, 0.6)))
+        lens.lay(other, ground, lens.jitter(_corners(other, size, rng, rng.uniform(0.4, 0.8)), rng, 60))
+    picture = lens.lay(_worn(paper, rng), ground, corners)
     picture = lens.tint(lens.lighting(picture, rng, rng.uniform(0.2, 0.55)), hue(rng, 0.4, 0.9), rng.uniform(0, 0.14))
     return lens.noise(picture, rng, rng.uniform(2, 9))
 
@@ -83,7 +81,7 @@ def _worn(paper: Image.Image, rng: random.Random) -> Image.Image:
 
 def _paper_theme(rng: random.Random) -> Theme:
     """The till's printer: thermal paper, most often white, sometimes coloured; one letter for all."""
-    paper = mix(WHITE, rng.choice([(240, 230, 200), hue(rng, 0.5, 0.9)]), rng.choice([0.0, 0.0, 0.15, 0.35, 0.6]))
+    paper = mix(WHITE, rng.choice([(240, 230, 200), hue(rng, 0.5, 0.9)]), rng.choice([0.0, 0.0, 0.0, 0.1, 0.25, 0.45]))
     ink = mix((20, 20, 25), rng.choice([paper, (60, 60, 130)]), rng.uniform(0.0, 0.45))
     face: Face = pick_face(rng, rng.choice(["mono", "mono", "mono", "sans"]))
     base = pick_theme(rng, 0.0)
