@@ -26,8 +26,8 @@ def setup(log: Log) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log.level.upper())
-    # Every tick of every job, at INFO: noise to everybody but its own developer.
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # Every tick at INFO, and a WARNING when a step is still busy at its next time, which is how it is meant to be.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

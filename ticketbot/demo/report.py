@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -76,16 +77,17 @@ def judge(db: Database, report: Report, new: list[Upload]) -> None:
     report.unsure = sum(category is None for _, category in said.values()) / max(1, report.new)
 
 
-def judge_desk(report: Report, tickets: dict[str, Any], truth: dict[str, set[str]]) -> None:
-    """Does every ticket with an answer that could be given have one, and is it among the truth?"""
+def judge_desk(report: Report, tickets: list[dict[str, Any]], truth: dict[str, set[str]]) -> None:
+    """Does every ticket have one first answer, and is it among the truth?"""
     report.tickets = len(truth)
-    answered = {ticket: tickets[ticket]["category"] for ticket in truth if ticket in tickets}
-    report.tickets_answered = sum(category is not None for category in answered.values())
-    report.tickets_right = sum(category in truth[ticket] for ticket, category in answered.items())
+    answered = {one["ticket"]: one for one in tickets if one["ticket"] in truth and one["category"] is not None}
+    report.tickets_answered = len(answered)
+    report.tickets_right = sum(one["category"] in truth[ticket] for ticket, one in answered.items())
+    report.doubled += sum(one["answers"] - len(one["corrections"]) - 1 for one in answered.values())
 
 
-def staged_whole(db: Database, data_dir: Any) -> int:
-    """Staged pictures whose file does not have the bytes of its name."""
+def torn(db: Database, data_dir: Path) -> int:
+    """How many staged files do not have the bytes of their name?"""
     with db.read() as session:
         hashes = session.scalars(select(Picture.sha256)).all()
     return sum(hashlib.sha256(path_of(data_dir, one).read_bytes()).hexdigest() != one for one in hashes)
@@ -99,7 +101,10 @@ def promises(report: Report, *, rendered: bool, expected_refused: dict[str, int]
         (report.signatures_refused == 0, f"{report.signatures_refused} signatures did not verify"),
         (bool(report.model), "no model was promoted"),
         (Counter(report.refused) == Counter(expected_refused), f"refused {report.refused}, not {expected_refused}"),
-        (report.tickets_answered == report.tickets, f"{report.tickets - report.tickets_answered} tickets have no answer"),
+        (
+            report.tickets_answered == report.tickets,
+            f"{report.tickets - report.tickets_answered} tickets have no answer",
+        ),
     ]
     if rendered:
         kept += [
@@ -118,7 +123,10 @@ def table(report: Report) -> str:
         ("refused", refused),
         ("labelled", f"{report.labelled} pictures by people"),
         ("model", report.model),
-        ("  on held-out pictures", _share(held.get("accuracy"), held.get("accuracy_low"), held.get("accuracy_high"), held.get("n"))),
+        (
+            "  on held-out pictures",
+            _share(held.get("accuracy"), held.get("accuracy_low"), held.get("accuracy_high"), held.get("n")),
+        ),
         ("new pictures right", _share(report.accuracy, report.accuracy_low, report.accuracy_high, report.new)),
         ("unsure, left to people", f"{report.unsure:.1%}"),
         ("tickets answered", f"{report.tickets_answered} of {report.tickets}, {report.tickets_right} rightly"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -45,13 +44,12 @@ class Service:
         self._db: Database | None = None
 
     def __enter__(self) -> Service:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(settings.ENV_PREFIX)}
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ticketbot", "--config", str(self._config), "serve"],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
-                env=environment,
+                env=settings.environment_without_ours(),
             )
         return self
 
