@@ -523,6 +523,16 @@ def test_a_first_scan_before_the_mount_does_not_make_the_old_tree_news(collector
     assert tree.file(b"1/years old.jpg").history
 
 
+def test_a_scan_told_to_stop_is_incomplete_and_keeps_what_it_found(collector):
+    tree = collector()
+    for number in range(9):
+        tree.write(f"{number}/a.jpg")
+    looks = iter(range(100))
+    report = tree.scan(stop=lambda: next(looks) >= 5)
+    assert "stopped" in report.incomplete and 0 < report.new < 9
+    assert tree.scan(5).new == 9 - report.new
+
+
 # --- size ---
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,22 +84,25 @@ def stage(
     now: float,
     limit: int = 20_000,
     budget_s: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> StageReport:
     """Look again at files that are not settled, and copy those that are. New ones before history.
 
-    Stops after `limit` files or `budget_s`. Raises StorageError when data_dir cannot be written; what was copied before
-    is kept, the rest stays due.
+    Ends after `limit` files, after `budget_s`, or when `stop()`. Raises StorageError when data_dir cannot be written;
+    what was copied before is kept, the rest stays due.
     """
     work = _Staging(db, source_row(db, name).id, source, data_dir, Clock(now))
     try:
         with Tree(source.root) as tree:
-            work.run(tree, limit, budget_s)
+            work.run(tree, limit, lambda: stop() or (budget_s is not None and work.clock.passed_s >= budget_s))
     except StorageError:
         work.flush_if_possible()
         raise
     except OSError as error:
         work.flush_if_possible()
         work.report.incomplete = f"{error.strerror}: the root {source.root}"
+    if work.report.incomplete:
+        log.warning("staging incomplete", extra={"source": name, "reason": work.report.incomplete})
     if work.report.staged or work.report.refused:
         log.info("staged", extra={"source": name, "files": work.report.staged, "refused": dict(work.report.refused)})
     return work.report
@@ -144,7 +147,7 @@ class _Staging:
         # What is to be written: the row as it was, the columns to set, and (size, wanted) of a new picture.
         self.results: list[tuple[_Due, dict[str, Any], tuple[int, bool] | None]] = []
 
-    def run(self, tree: Tree, limit: int, budget_s: float | None) -> None:
+    def run(self, tree: Tree, limit: int, enough: Callable[[], bool]) -> None:
         store.sweep(self.data_dir, self.clock())
         unsettled = self._unsettled(limit)
         ids = unsettled + self._to_be_mended()
@@ -154,7 +157,7 @@ class _Staging:
                 self._look(tree, due)
             self.flush()
             self.report.left = max(0, len(unsettled) - start - ROWS_AT_ONCE)
-            if budget_s is not None and self.clock.passed_s >= budget_s:
+            if enough():
                 break
         self.report.left += len(unsettled) == limit
 

@@ -16,6 +16,7 @@ import os
 import re
 import stat as stat_module
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +63,23 @@ class NotMounted(Exception):
     """The root is another folder than before and holds nothing we know."""
 
 
-def scan(db: Database, name: str, source: Source, collect: Collect, *, now: float, sweep: bool = False) -> ScanReport:
+def scan(
+    db: Database,
+    name: str,
+    source: Source,
+    collect: Collect,
+    *,
+    now: float,
+    sweep: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> ScanReport:
     """Look through a source's tree once and bring the file rows up to date.
 
-    `sweep` lists every folder, also those whose mtime did not change. Trouble with the tree is never raised: it is in
-    the report and in the row's `incomplete`.
+    `sweep` lists every folder, also those whose mtime did not change; `stop()` ends it between two folders. Trouble
+    with the tree is never raised: it is in the report and in the row's `incomplete`.
     """
     walk = _Walk(db, source_row(db, name), source, collect, Clock(now), sweep)
+    walk.stop = stop
     try:
         walk.run()
     except NotMounted as error:
@@ -93,6 +104,7 @@ class _Walk:
         self.open: list[_Folder] = []
         self.root_id: str | None = None
         self.files = 0
+        self.stop: Callable[[], bool] = lambda: False
         # Folders as last listed, and the folders in each.
         self.before: dict[bytes, Listed] = {}
         self.inside: dict[bytes, list[bytes]] = defaultdict(list)
@@ -109,6 +121,9 @@ class _Walk:
             raise
         self._enter(b"", fd)
         while self.open:
+            if self.stop():
+                self.report.incomplete = "stopped before its end"
+                break
             folder = self.open[-1]
             if folder.todo:
                 self._visit(folder, folder.todo.pop())
