@@ -2,7 +2,11 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +15,11 @@ from tests.support.shelf import put_model, states
 from ticketbot.contracts import bundle
 from ticketbot.db.models import Audit, Model
 from ticketbot.errors import BundleRefused, Conflict, UsageError
-from ticketbot.judge import trust
+from ticketbot.judge import golden, trust
+from ticketbot.judge.engine import Engine
 from ticketbot.retrain import shelf
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = bytes(range(32))
 
 
@@ -164,6 +170,40 @@ def test_old_bundles_leave_the_disk_and_never_the_served_ones(db, settings_with)
     assert sorted(shelf.tidy(db, settings)) == ["m2", "m3"]
     assert sorted(path.name for path in (settings.data_dir / "models").iterdir()) == ["m0", "m1", "m4"]
     assert shelf.tidy(db, settings) == []
+
+
+PUBLISHER = """
+import sys
+from pathlib import Path
+from tests.support.bundles import make_bundle
+from tests.support.settings import make_settings
+from ticketbot.db import connect
+from ticketbot.retrain import shelf
+
+settings, db = make_settings(Path(sys.argv[2])), connect(sys.argv[1])
+made = settings.data_dir / "made" / sys.argv[3]
+make_bundle(made, model_id=sys.argv[3])
+print("made", flush=True)
+shelf.bring(db, settings, made, promoted=True, who="ann", now=float(sys.argv[3][1:]))
+print("served", flush=True)
+"""
+
+
+def test_a_kill_while_publishing_leaves_the_old_model_or_the_new_one(db, db_url, settings, tmp_path):
+    put(db, settings, "m0")
+    promote(db, settings, "m0", now=0.0)
+    for number in range(1, 6):
+        words = [sys.executable, "-c", PUBLISHER, db_url, str(tmp_path), f"m{number}"]
+        child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
+        child.stdout.readline()
+        time.sleep(0.15 * number)
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        (served,) = [model_id for model_id, state in states(db).items() if state == "champion"]
+        golden.check(Engine(shelf.folder_of(settings, served)))
+        for model_id in states(db):
+            bundle.read(shelf.folder_of(settings, model_id))
 
 
 # --- after a training: what the gate said, and what is done --------------------------------------------------------
