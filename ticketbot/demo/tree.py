@@ -44,7 +44,7 @@ _STEMS = [
     "-n",
     "~backup",
     "[draft] (1)",
-    "<b>bold</b>",
+    "<b>bold<b>",
     "tab\there",
 ]
 _SUFFIXES = [".jpg", ".jpg", ".jpg", ".JPG", ".jpeg"]
