@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 class App:
-    """Settings, database, decoder children and the model being served; `now` is the clock of every decision."""
+    """Settings, database, decoder children and the model being served; `now` is the clock of every decision.
 
-    def __init__(self, settings: Settings, *, now: Callable[[], float] = time.time) -> None:
+    intra_threads: of one inference. Two for single answers over HTTP; bulk work has threads of its own.
+    """
+
+    def __init__(self, settings: Settings, *, now: Callable[[], float] = time.time, intra_threads: int = 1) -> None:
         self.settings = settings
+        self.intra_threads = intra_threads
         self.now = now
         # Set when the process is told to end: long steps look at it between two pieces of work.
         self.stopping = threading.Event()
@@ -41,7 +45,7 @@ class App:
     def serving(self) -> Serving:
         from ticketbot.classify.serving import Serving  # brings onnxruntime: only who classifies pays for it
 
-        return Serving(self.db, self.settings)
+        return Serving(self.db, self.settings, intra_threads=self.intra_threads)
 
     @cached_property
     def lookups(self) -> Lookups:

@@ -60,7 +60,7 @@ def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
 
 def run_web(settings: Settings) -> None:
     """The web process: pages and API until SIGTERM, which lets running requests finish."""
-    app = App(settings)
+    app = App(settings, intra_threads=2)
     for name, code in endpoints.refused(settings).items():
         log.error("endpoint %s may not be called (%s); see its `allow` setting", name, code)
     server = WebServer(app.flask(), settings)
