@@ -41,11 +41,11 @@ def _axes(c: Canvas, box: Box) -> Box:
     """Grid lines, numbers at the left, months below; returns the box for the marks."""
     size = round(c.theme.size * 0.85)
     left, top, right, bottom = box[0] + size * 3, box[1] + 6, box[2] - 6, box[3] - size * 2
-    lines = c.rng.randint(3, 7)
+    lines, unit = c.rng.randint(3, 7), c.rng.choice([10, 20, 50, 500, 2000])
     for i in range(lines + 1):
         y = bottom - (bottom - top) * i // lines
         c.rule((left, y), (right, y), c.theme.line)
-        c.text((left - 5, y), str(i * c.rng.choice([10, 50, 500])), size, c.theme.muted, anchor="rm")
+        c.text((left - 5, y), str(i * unit), size, c.theme.muted, anchor="rm")
     c.rule((left, top), (left, bottom), c.theme.muted)
     c.rule((left, bottom), (right, bottom), c.theme.muted, 2)
     months = c.words.table["month"].split("|")

@@ -47,6 +47,7 @@ def _error_dialog(c: Canvas, box: Box) -> None:
         )
     floor = w.buttons_row(c, right, bottom, c.words.some("retry", c.rng.choice([1, 1, 2, 3])))
     y = c.wrap((x, y), _message(c), right - x, 0, bottom=floor - 8)
+    y = max(y, top + radius * 2 + 14)
     if floor - y > 90 and c.rng.random() < 0.6:
         _trace_lines(c, (left, y + 14, right, floor - 12), c.theme.field, w.ink_on(c, c.theme.field))
     elif floor - y > 60:
@@ -157,7 +158,8 @@ def _trace(c: Canvas) -> None:
     box = (0, round(c.image.height * c.rng.uniform(0.15, 0.4)), c.image.width, c.image.height)
     top = title_bar(c, box, c.words.pick("oops"), "flat")
     ground, ink = c.rng.choice([(WHITE, (180, 20, 20)), (WHITE, BLACK), ((30, 30, 30), (240, 110, 100))])
-    w.error_icon(c, (box[0] + 40, top + 36), 24)
+    c.fill((box[0], top, box[2], top + 76), c.theme.panel, c.theme.line)
+    w.error_icon(c, (box[0] + 40, top + 38), 28)
     c.wrap((box[0] + 84, top + 14), _message(c), box[2] - box[0] - 110, round(c.theme.size * 1.3), bold=True,
            bottom=top + 70)  # fmt: skip
     _trace_lines(c, (box[0], top + 76, box[2], box[3]), ground, ink)
@@ -222,8 +224,8 @@ def _terminal(c: Canvas) -> None:
     c.fill((0, top, c.image.width, c.image.height), ground)
     size = max(12, c.image.width // c.rng.randint(60, 85))
     y = top + 8
+    prompt = c.rng.choice(["PS C:\\>", "$", "C:\\Users\\admin>"])
     while y + size * 2 < c.image.height:
-        prompt = c.rng.choice(["PS C:\\>", "$", "C:\\Users\\admin>"])
         c.text((8, y), f"{prompt} {c.words.code_name().lower()} --{c.words.code_name().lower()}", size, plain,
                face=c.theme.mono)  # fmt: skip
         y = c.wrap((8, y + round(size * 1.4)), f"{c.words.fault()}: {_message(c)}", c.image.width - 40, size, red,

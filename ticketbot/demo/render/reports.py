@@ -38,8 +38,8 @@ def printed_table(c: Canvas, box: Box, *, columns: int = 0, rows: int = 99) -> i
     stripe, group = mix(t.page, head, 0.2), c.rng.choice([0, 4, 5, 7])
     c.fill((box[0], y, edges[-1], y + step), head)
     _cells(c, edges, y, step, size, c.words.some("column", columns), WHITE if sum(head) < 330 else t.ink, bold=True)
+    y += step
     for row in range(rows):
-        y += step
         if y + 2 * step > box[3]:
             break
         total = bool(group) and row % group == group - 1
@@ -48,7 +48,8 @@ def printed_table(c: Canvas, box: Box, *, columns: int = 0, rows: int = 99) -> i
         names = [c.words.pick("sum" if total else "goods"), *(c.words.money(9000) for _ in range(columns - 1))]
         _cells(c, edges, y, step, size, names, t.ink, bold=total)
         if ruled or total:
-            c.rule((box[0], y if total else y + step), (edges[-1], y if total else y + step), t.muted)
+            c.rule((box[0], y), (edges[-1], y), t.muted)
+        y += step
     c.rule((box[0], y), (edges[-1], y), t.ink, 2)
     _cells(c, edges, y, step, size, [c.words.pick("sum"), *(c.words.money(9e4) for _ in edges[2:])], t.ink, bold=True)
     if ruled:

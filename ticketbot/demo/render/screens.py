@@ -250,7 +250,7 @@ def _photo(c: Canvas, box: Box) -> None:
 
 def _wizard(c: Canvas) -> None:
     """A sign-in, welcome or installation page: a large coloured part, few inputs."""
-    c.fill(c.box, c.rng.choice([c.theme.accent, hue(c.rng, 0.5, 0.5), c.theme.page]))
+    c.fill(c.box, c.rng.choice([c.theme.accent, hue(c.rng, 0.5, 0.5), mix(c.theme.accent, BLACK, 0.5)]))
     if c.rng.random() < 0.5:
         card = centred(c, c.rng.uniform(0.4, 0.7), c.rng.uniform(0.6, 0.85))
         c.fill(card, c.theme.page, None, c.theme.radius)

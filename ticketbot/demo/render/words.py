@@ -33,6 +33,7 @@ class Words:
     rng: random.Random
     decimal: str
     currency: str
+    trace_style: int  # 0..3: how this picture's program writes a stack trace
 
     def pick(self, key: str) -> str:
         return _one(self.rng, self.table[key])
@@ -74,18 +75,16 @@ class Words:
         """One frame of a stack trace, as .NET, Java or Python write it."""
         owner, method = self.code_name() + self.code_name(), _one(self.rng, _METHODS)
         line = self.rng.randint(3, 900)
-        return self.rng.choice(
-            [
-                f"   at {self.firm()}.{owner}.{method}(String name, Int32 id) in C:\\src\\{owner}.cs:line {line}",
-                f"    at com.{self.firm().lower()}.{owner}.{method.lower()}({owner}.java:{line})",
-                f'  File "/srv/app/{owner.lower()}.py", line {line}, in {method.lower()}',
-                f"   System.Web.UI.{owner}.{method}(EventArgs e) +{line}",
-            ]
-        )
+        return [
+            f"   at {self.firm()}.{owner}.{method}(String name, Int32 id) in C:\\src\\{owner}.cs:line {line}",
+            f"    at com.{self.firm().lower()}.{owner}.{method.lower()}({owner}.java:{line})",
+            f'  File "/srv/app/{owner.lower()}.py", line {line}, in {method.lower()}',
+            f"   System.Web.UI.{owner}.{method}(EventArgs e) +{line}",
+        ][self.trace_style]
 
 
 def pick_words(rng: random.Random) -> Words:
     """A language, English and German and Spanish more often than the others."""
     code = rng.choices(list(LANGUAGES), weights=[5, 3, 3, 1, 1, 1])[0]
     currency = rng.choice(["$", "£", "EUR", "USD"]) if code == "en" else rng.choice(["€", "EUR", "€"])
-    return Words(LANGUAGES[code], rng, "." if code == "en" else ",", currency)
+    return Words(LANGUAGES[code], rng, "." if code == "en" else ",", currency, rng.randrange(4))
