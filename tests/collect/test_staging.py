@@ -450,25 +450,37 @@ def test_two_workers_stage_every_file_once(collector):
 
 
 def test_no_room_is_said_clearly_and_loses_nothing(collector, monkeypatch):
-    monkeypatch.setattr(staging, "ROWS_AT_ONCE", 10)
     tree = collector().past_history()
     for number in range(5):
         tree.write(f"1/{number}.jpg")
     tree.scan(5)
-    real, count = os.fsync, [0]
+    real, calls = store.Incoming.write, []
 
-    def full(fd):
-        if "staging/tmp" in os.readlink(f"/proc/self/fd/{fd}"):
-            count[0] += 1
-            if count[0] == 3:
-                raise OSError(errno.ENOSPC, "No space left on device")
-        real(fd)
+    def full(content, block):
+        calls.append(block)
+        if len(calls) == 3:
+            raise StorageError("cannot write to the data folder: No space left on device")
+        real(content, block)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(store.Incoming, "write", full)
         with pytest.raises(StorageError, match="No space left"):
             tree.stage(10)
     assert sorted(tree.files().values()) == [("seen", None)] * 3 + [("staged", None)] * 2
+    assert list((tree.data_dir / "staging" / "tmp").iterdir()) == []
+    assert tree.stage().staged == 3
+
+
+def test_a_disk_that_does_not_sync_keeps_no_row(collector, monkeypatch):
+    tree = collector().past_history()
+    for number in range(3):
+        tree.write(f"1/{number}.jpg")
+    tree.scan(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Incoming, "sync", _raise(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(StorageError, match="Input/output"):
+            tree.stage(10)
+    assert {*tree.files().values()} == {("seen", None)} and tree.pictures() == {}
     assert list((tree.data_dir / "staging" / "tmp").iterdir()) == []
     assert tree.stage().staged == 3
 
@@ -480,7 +492,7 @@ def test_a_database_on_the_same_full_disk_is_no_second_error(collector, monkeypa
     tree.now += 10
     with monkeypatch.context() as patch:
         patch.setattr(store, "incoming", _raise(StorageError("full")))
-        patch.setattr(staging._Staging, "flush", _raise(OperationalError("", {}, Exception("disk is full"))))
+        patch.setattr(staging._Staging, "_write_rows", _raise(OperationalError("", {}, Exception("disk is full"))))
         with pytest.raises(StorageError):
             tree.stage()
     assert tree.stage().staged == 1
@@ -496,7 +508,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with store.incoming(Path({str(tmp_path)!r})) as new:
         new.write(b"x" * 5000)
-        new.keep()
+        store.keep([new])
 except StorageError as error:
     print(error)
 """
@@ -521,7 +533,7 @@ def test_a_torn_file_under_the_hash_is_replaced(tmp_path):
     target.write_bytes(JPEG[:5])
     with store.incoming(tmp_path) as new:
         new.write(JPEG)
-        new.keep()
+        store.keep([new])
     assert target.read_bytes() == JPEG
 
 

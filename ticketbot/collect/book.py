@@ -16,6 +16,7 @@ from ticketbot.collect.listing import Listed, Row
 from ticketbot.collect.settled import Observation
 from ticketbot.db.models import Directory, File, Source
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 
 FILE = File.__table__
 DIRECTORY = Directory.__table__
@@ -122,6 +123,7 @@ class Book:
                 session.execute(
                     insert.on_conflict_do_update(index_elements=("source_id", "path"), set_=new), self._folders
                 )
+            failpoint("scan.batch")
         self._new, self._changed, self._folders = [], [], []
 
     def write_gone(self) -> int:

@@ -11,6 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ class StageReport:
     bytes_copied: int = 0
     left: int = 0
     incomplete: str | None = None
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is to be written: the row as it was, the columns to set, and the content of a picture."""
+
+    due: _Due
+    values: dict[str, Any]
+    content: store.Incoming | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,8 @@ def stage(
     except OSError as error:
         work.flush_if_possible()
         work.report.incomplete = f"{error.strerror}: the root {source.root}"
+    finally:
+        work.temporary.close()
     if work.report.incomplete:
         log.warning("staging incomplete", extra={"source": name, "reason": work.report.incomplete})
     if work.report.staged or work.report.refused:
@@ -144,8 +156,9 @@ class _Staging:
         self.max_bytes = source.max_file_mb * 2**20
         self.report = StageReport()
         self.waiting: dict[str, int] = {}
-        # What is to be written: the row as it was, the columns to set, and (size, wanted) of a new picture.
-        self.results: list[tuple[_Due, dict[str, Any], tuple[int, bool] | None]] = []
+        self.results: list[_Result] = []
+        # Closes and removes the batch's temporary files.
+        self.temporary = ExitStack()
 
     def run(self, tree: Tree, limit: int, enough: Callable[[], bool]) -> None:
         store.sweep(self.data_dir, self.clock())
@@ -236,21 +249,19 @@ class _Staging:
             self._take(due, fd, look)
 
     def _take(self, due: _Due, fd: int, look: Observation) -> None:
-        with store.incoming(self.data_dir) as new:
-            _copy(fd, new)
-            if new.size_bytes != look.size_bytes or Observation.of(os.fstat(fd)) != look:
-                raise _Changed
-            if _state_of(self.db, new.sha256) == "erased":
-                self._refuse(due, "erased")
-                return
-            sha256 = new.keep()
+        new = self.temporary.enter_context(store.incoming(self.data_dir))
+        _copy(fd, new)
+        if new.size_bytes != look.size_bytes or Observation.of(os.fstat(fd)) != look:
+            raise _Changed
+        if _state_of(self.db, new.sha256) == "erased":
+            self._refuse(due, "erased")
+            return
         self.report.bytes_copied += look.size_bytes
         now = self.clock()
-        values: dict[str, Any] = {"state": "staged", "reason": None, "sha256": sha256, "staged_at": now}
-        if self._is_news(due) and (sha256 != due.sha256 or not self._has_tickets(due)):
+        values: dict[str, Any] = {"state": "staged", "reason": None, "sha256": new.sha256, "staged_at": now}
+        if self._is_news(due) and (new.sha256 != due.sha256 or not self._has_tickets(due)):
             values |= {"resolve_attempts": 0, "resolve_due_at": now}
-        wanted = not due.history or self.source.history != "index"
-        self.results.append((due, values, (look.size_bytes, wanted)))
+        self.results.append(_Result(due, values, new))
 
     def _is_news(self, due: _Due) -> bool:
         """Does a ticket wait for it? The tickets of history are closed, unless a setting says otherwise."""
@@ -263,13 +274,13 @@ class _Staging:
     def _settle_anew(self, due: _Due, look: Observation) -> None:
         self.report.settling += 1
         values = {"state": "settling", "reason": None, "observed_at": self.clock(), **columns(look)}
-        self.results.append((due, {**values, "resolve_due_at": None}, None))
+        self.results.append(_Result(due, {**values, "resolve_due_at": None}))
 
     def _refuse(self, due: _Due, reason: str) -> None:
         if due.state == "refused" and due.reason == reason:
             return
         self.report.refused[reason] += 1
-        self.results.append((due, {"state": "refused", "reason": reason, "resolve_due_at": None}, None))
+        self.results.append(_Result(due, {"state": "refused", "reason": reason, "resolve_due_at": None}))
 
     def _over_quota(self, due: _Due) -> bool:
         limit = self.source.max_files_per_user
@@ -293,26 +304,40 @@ class _Staging:
             return session.scalar(query) or 0
 
     def flush_if_possible(self) -> None:
-        """After trouble: keep what was copied. The database may lie on the same full disk; then it is copied again."""
-        try:
-            self.flush()
-        except SQLAlchemyError:
-            log.warning("could not write down what was staged; it will be staged again")
+        """After trouble: keep what was copied, as far as it goes. The rest is copied again another time."""
+        results, self.results = self.results, []
+        for result in results:
+            try:
+                if result.content is not None:
+                    store.keep([result.content])
+                self.results = [result]
+                self._write_rows()
+            except (StorageError, SQLAlchemyError):  # the database may lie on the same full disk
+                log.warning("could not keep what was copied; it will be copied again", extra={"file": result.due.id})
+        self.results = []
+        self.temporary.close()
 
     def flush(self) -> None:
-        results, self.results = self.results, []
-        if not results:
-            return
-        with self.db.write() as session:
-            for due, values, picture in results:
-                self._write(session, due, values, picture)
+        """The bytes first, then their rows."""
+        store.keep(result.content for result in self.results if result.content is not None)
+        self._write_rows()
+        self.temporary.close()
 
-    def _write(self, session: Session, due: _Due, values: dict[str, Any], picture: tuple[int, bool] | None) -> None:
-        if picture is not None:
-            size_bytes, wanted = picture
-            sha256 = values["sha256"]
-            if _add_picture(self.db, session, sha256, size_bytes, wanted=wanted, now=self.clock()) == "erased":
-                store.remove(self.data_dir, sha256)
+    def _write_rows(self) -> None:
+        if self.results:
+            with self.db.write() as session:
+                for result in self.results:
+                    self._write(session, result.due, result.values, result.content)
+        self.results = []
+
+    def _write(self, session: Session, due: _Due, values: dict[str, Any], content: store.Incoming | None) -> None:
+        if content is not None:
+            wanted = not due.history or self.source.history != "index"
+            state = _add_picture(
+                self.db, session, content.sha256, content.size_bytes, wanted=wanted, now=values["staged_at"]
+            )
+            if state == "erased":
+                store.remove(self.data_dir, content.sha256)
                 values = {"state": "refused", "reason": "erased", "resolve_due_at": None}
                 self.report.refused["erased"] += 1
         mine = (File.id == due.id, File.state == due.state, File.observed_at == due.observed_at)

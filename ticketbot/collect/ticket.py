@@ -27,6 +27,7 @@ from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
 from ticketbot.collect.opening import Clock
 from ticketbot.db.models import File, FileTicket
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import PathLookup, Source, SqlLookup
 
 log = logging.getLogger(__name__)
@@ -177,6 +178,7 @@ class _Round:
             self._failed(file, str(error))
             return
         self.failures = 0
+        failpoint("resolve.asked")
         if tickets:
             self._known(file, tickets)
         else:
@@ -192,8 +194,10 @@ class _Round:
                 own = {"file_id": file.id, "endpoint": self.source.endpoint, "resolved_at": now}
                 session.add_all([FileTicket(ticket=ticket, **own) for ticket in tickets])
                 session.flush()
+                failpoint("resolve.known")
             if self.on_known:
                 self.on_known(session, file.sha256, now)
+            failpoint("resolve.announced")
         self.report.resolved += 1
 
     def _not_found(self, file: _File, reason: str) -> None:
@@ -201,6 +205,7 @@ class _Round:
         due_at = next_try(attempts, self.source.ticket_retry_s, self.clock()) if reason == NO_TICKET else None
         with self.db.write() as session:
             self._write(session, file, resolve_due_at=due_at, resolve_attempts=attempts, reason=reason)
+            failpoint("resolve.waiting")
         if due_at is None:
             self.report.given_up += 1
         else:

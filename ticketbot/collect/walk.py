@@ -27,6 +27,7 @@ from ticketbot.collect.opening import Clock
 from ticketbot.contracts.events import shown_path
 from ticketbot.db.models import Source as SourceRow
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import Collect, Source
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class _Walk:
                 os.close(self.open.pop().fd)
             self._say_how_far()
         self.book.flush()
+        failpoint("scan.flushed")
 
     def close(self) -> None:
         for folder in self.open:
@@ -139,6 +141,7 @@ class _Walk:
     def finish(self, now: float) -> None:
         """Write what only the end can tell: what is gone, whether it was complete."""
         if self.report.incomplete is None:
+            failpoint("scan.gone")
             self.report.gone = self.book.write_gone()
         with self.db.write() as session:
             row = session.merge(self.row)
@@ -149,6 +152,7 @@ class _Walk:
                 row.root_id = self.root_id
                 row.swept_at = now if self.sweep or row.swept_at is None else row.swept_at
                 row.history_until = row.history_until if not self.report.history else now
+            failpoint("scan.finish")
         self._say_done()
 
     def _remember(self) -> None:
@@ -222,6 +226,7 @@ class _Walk:
         found = listing.read(folder.fd, self.wanted, rows, too_deep=too_deep)
         self.report.folders_listed += 1
         self.files += len(found.files)
+        failpoint("scan.listed")
         for name, (look, reason) in found.files.items():
             self._compare(folder.path, name, rows.get(name), listing.change(rows.get(name), look, reason), at)
         folders = set(found.folders)

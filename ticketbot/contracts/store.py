@@ -13,7 +13,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,8 @@ from ticketbot.errors import StorageError
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Nothing is written for longer than this: an older temporary file has lost its writer.
 LEFT_OVER_AFTER_S = 3600.0
+# A disk answers many fsyncs at once about as fast as one.
+SYNCS_AT_ONCE = 16
 
 
 def path_of(data_dir: Path, sha256: str) -> Path:
@@ -39,13 +42,13 @@ def open_staged(data_dir: Path, sha256: str) -> BinaryIO:
 
 
 class Incoming:
-    """Bytes on their way into the store: write(), then keep(), or they are dropped."""
+    """Bytes on their way into the store: write(), then `keep`, or they are dropped."""
 
     def __init__(self, data_dir: Path, temporary: Path, file: BinaryIO) -> None:
-        self._data_dir = data_dir
         self._temporary = temporary
         self._file = file
         self._digest = hashlib.sha256()
+        self.data_dir = data_dir
         self.size_bytes = 0
 
     @property
@@ -61,21 +64,37 @@ class Incoming:
                 view = view[self._file.write(view) :]
 
     def keep(self) -> str:
-        """Put the bytes under their hash, durably, and return it. The same content twice is one file."""
-        target = path_of(self._data_dir, self.sha256)
-        with _said():
-            if not _is_there(target, self.size_bytes):
-                os.fsync(self._file.fileno())
-                _make_folder(target.parent)
-                os.rename(self._temporary, target)
-            # Also when it was there: its writer may have been killed between the rename and this.
-            sync_folder(target.parent)
+        """`keep` this one alone; returns its sha256."""
+        keep([self])
         return self.sha256
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def name(self) -> Path:
+        """Rename to the place of the content, if it is not there already; returns the folder to sync."""
+        target = path_of(self.data_dir, self.sha256)
+        if not _is_there(target, self.size_bytes):
+            _make_folder(target.parent)
+            os.rename(self._temporary, target)
+        return target.parent
+
+
+def keep(contents: Iterable[Incoming]) -> None:
+    """Put contents under their hashes, durably. The same content twice is one file.
+
+    Raises StorageError; then some may be under their hash, which does no harm.
+    """
+    contents = list(contents)
+    with _said(), ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
+        list(threads.map(Incoming.sync, contents))
+        # Also of what was there already: its writer may have been killed between the rename and this.
+        list(threads.map(sync_folder, {content.name() for content in contents}))
 
 
 @contextmanager
 def incoming(data_dir: Path) -> Iterator[Incoming]:
-    """A place to write to; what was not kept by the end is removed.
+    """A place to write to; what was not kept by the end of the block is removed.
 
     Raises StorageError when the disk is full, read-only or over quota.
     """
