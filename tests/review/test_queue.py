@@ -162,3 +162,11 @@ def test_labels_and_events_are_only_read(db):
     take(db, page="page0001", n=3, **PAGE)
     with db.read() as session:
         assert session.query(Label).count() == session.query(LabelEvent).count() == 0
+
+
+def test_few_blind_pictures_are_found_wherever_the_reading_starts(db):
+    hashes, model = pictures(db, 60), champion(db)
+    for each in hashes:
+        predicted(db, each, model, "errors")
+    blind = sum(item.sha256 < "4" for item in take(db, page="page0001", n=16, **{**PAGE, "blind_share": 0.25}))
+    assert blind >= 4

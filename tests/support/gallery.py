@@ -26,7 +26,8 @@ def staged(db: Database, settings: Settings, data: bytes, *, name: bytes = b"", 
     """Stage these bytes as a file of the source `erp`, called <hash>.jpg or `name`. -> the picture's hash."""
     with store.incoming(settings.data_dir) as incoming:
         incoming.write(data)
-        sha256 = incoming.keep()
+        store.keep([incoming])
+        sha256 = incoming.sha256
     times = {"first_seen_at": at, "observed_at": at, "staged_at": at}
     with db.write() as session:
         source = session.query(Source).filter_by(name="erp").one_or_none() or Source(name="erp")

@@ -70,7 +70,7 @@ def look(session: Session, settings: Settings, now: float) -> dict[str, Any]:
         "paused": claim.is_paused(session),
         "sources": _sources(session, settings),
         "queues": queues(session, champion_id),
-        "today": by_category(session, champion_id, settings.categories, since),
+        "today": dict(by_category(session, champion_id, settings.categories, since)),
         "all": by_category(session, champion_id, settings.categories, None),
         "labels": _labels(session, settings),
         "champion": champion,
@@ -108,7 +108,7 @@ def _sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
 def _refused(session: Session, source_id: int) -> list[tuple[str, int]]:
     """Files of a source we do not take, by reason, most frequent first."""
     query = select(File.reason, func.count()).where(File.state == "refused", File.source_id == source_id)
-    found = session.execute(query.group_by(File.reason)).tuples()
+    found = session.execute(query.group_by(File.reason))
     return sorted(((reason or "unknown", count) for reason, count in found), key=lambda each: -each[1])
 
 
@@ -147,10 +147,7 @@ def by_category(
         predicted = predicted.join(Picture, Picture.sha256 == Prediction.sha256).where(Picture.staged_at >= since)
         corrected = corrected.join(Picture, Picture.sha256 == Label.sha256).where(Picture.staged_at >= since)
         total = total.where(Picture.staged_at >= since)
-    said = {
-        category or UNSURE: count
-        for category, count in session.execute(predicted.group_by(Prediction.category)).tuples()
-    }
+    said = {category or UNSURE: count for category, count in session.execute(predicted.group_by(Prediction.category))}
     corrections = [tuple(row) for row in session.execute(corrected)]
     return added_up(said, corrections, session.scalar(total) or 0, categories)
 
@@ -177,7 +174,8 @@ def added_up(
 def _labels(session: Session, settings: Settings) -> dict[str, Any]:
     ended = select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
     new = session.scalar(select(func.count()).select_from(Label).where(Label.version > (session.scalar(ended) or 0)))
-    counts = dict(session.execute(select(Label.category, func.count()).group_by(Label.category)).tuples().all())
+    said = session.execute(select(Label.category, func.count()).group_by(Label.category))
+    counts = {row[0]: row[1] for row in said}
     minimum = settings.retrain.min_per_category
     return {
         "total": sum(counts.values()),
@@ -195,7 +193,7 @@ def _endpoints(session: Session, settings: Settings, now: float, since: float) -
         .where(Answer.state == "delivered", Answer.delivered_at >= since)
         .group_by(Answer.endpoint)
     )
-    today = dict(session.execute(delivered).tuples().all())
+    today = {row[0]: row[1] for row in session.execute(delivered)}
     return [
         {
             "name": name,

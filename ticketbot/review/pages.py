@@ -47,10 +47,7 @@ OTHER_WORDS = ("junk", "skip", "unsure")
 @blueprint.get("")
 @needs("label")
 def page() -> ResponseReturnValue:
-    made = services()
-    with made.db.read() as session:
-        figures = progress(session, made.settings.retrain.min_new_labels)
-    return render_template("label/label.html", keys=keys.assign(made.settings.categories), progress=figures)
+    return render_template("label/label.html", keys=keys.assign(services().settings.categories), progress=_progress())
 
 
 @blueprint.post("")
@@ -77,7 +74,7 @@ def label() -> ResponseReturnValue:
             on_label=made.announce,
         )
         version = labels.version(session, sha256)
-    return jsonify(sha256=sha256, category=new, version=version)
+    return jsonify(sha256=sha256, category=new, version=version, progress=_progress())
 
 
 @blueprint.post("/undo")
@@ -93,7 +90,7 @@ def undo() -> ResponseReturnValue:
             raise Refused("not_found", "There is nothing left to undo.")
         labels.undo(session, event.id, who, made.now(), key, on_label=made.announce)
         found = queue.items(session, [event.sha256], made.settings.review.blind_share)
-    return jsonify(item=asdict(found[event.sha256]), was=event.new)
+    return jsonify(item=asdict(found[event.sha256]), was=event.new, progress=_progress())
 
 
 def _to_undo(session: Session, who: str, of: Any) -> LabelEvent | None:
@@ -121,20 +118,28 @@ def more() -> ResponseReturnValue:
         now=made.now(),
         have=_have(body),
     )
+    return jsonify(items=[asdict(item) for item in found], progress=_progress())
+
+
+def _progress() -> dict[str, Any]:
+    made = services()
     with made.db.read() as session:
-        figures = progress(session, made.settings.retrain.min_new_labels)
-    return jsonify(items=[asdict(item) for item in found], progress=figures)
+        return progress(session, made.settings.retrain.min_new_labels)
 
 
 def progress(session: Session, min_new_labels: int) -> dict[str, Any]:
     """How far the labelling is: `left` to label, `labelled`, and labels until the next training is due."""
     staged = session.scalar(select(func.count()).where(Picture.state == "staged")) or 0
-    done = select(func.count()).select_from(Label).join(Picture, Picture.sha256 == Label.sha256)
-    labelled = session.scalar(done.where(Picture.state == "staged")) or 0
+    # What has a label stays staged (only unlabelled pictures are archived), so the two counts are of the same pictures.
+    labelled = session.scalar(select(func.count()).select_from(Label)) or 0
     # As retrain counts them: since the last training that ended by itself.
     ended = select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
     new = session.scalar(select(func.count()).select_from(Label).where(Label.version > (session.scalar(ended) or 0)))
-    return {"left": staged - labelled, "labelled": labelled, "until_training": max(0, min_new_labels - (new or 0))}
+    return {
+        "left": max(0, staged - labelled),
+        "labelled": labelled,
+        "until_training": max(0, min_new_labels - (new or 0)),
+    }
 
 
 def _shown(session: Session, sha256: str, model_id: str) -> Prediction | None:

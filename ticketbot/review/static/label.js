@@ -4,8 +4,9 @@
 (() => {
   const bench = document.getElementById("label");
   const byId = (id) => document.getElementById(id);
-  const keys = JSON.parse(bench.dataset.keys);
-  const words = [...Object.keys(keys), "junk", "skip", "unsure"];
+  const keys = JSON.parse(bench.dataset.keys); // [[category, key], …]: an object would lose the order
+  const categories = keys.map(([category]) => category);
+  const words = [...categories, "junk", "skip", "unsure"];
   const who = bench.dataset.who;
   const csrf = document.querySelector("meta[name=csrf-token]").content;
   const WANTED = 16, LOW = 8, AHEAD = 4, PAST = 5, RATE_OVER_MS = 120000;
@@ -82,6 +83,7 @@
     const isUndo = said.url === bench.dataset.undoUrl;
     if (ok && reply.version !== undefined) versions.set(reply.sha256, reply.version);
     if (ok && isUndo) takenBack(said, reply.item);
+    count(reply.progress);
     if (!ok) {
       tell(reply.detail || "This was not accepted.");
       history = history.filter((each) => each.key !== said.body.key);
@@ -134,7 +136,7 @@
       const known = new Set(items.map((item) => item.sha256));
       items.push(...found.items.filter((item) => !known.has(item.sha256) && !said.has(item.sha256) && !item.category));
       exhausted = found.items.length < WANTED;
-      progress = found.progress;
+      count(found.progress);
       if (!items[0] || items[0].sha256 !== first || !byId("frame").querySelector("img")) show(); else prefetch();
       drawFigures();
     } catch {
@@ -182,7 +184,7 @@
       says.classList.toggle("muted", true);
       return;
     }
-    const index = Object.keys(keys).indexOf(item.suggested);
+    const index = categories.indexOf(item.suggested);
     frame.classList.add("suggests", `c${index < 0 ? 7 : index % 8}`);
     frame.classList.toggle("hesitates", item.unsure);
     const dot = document.createElement("span"), name = document.createElement("b"), share = document.createElement("span");
@@ -248,6 +250,13 @@
   }
 
   // --- figures ---
+
+  // The server's figures, unless it has not heard everything yet: then ours are nearer.
+  function count(figures) {
+    if (!figures || queued().length) return;
+    progress = figures;
+    drawFigures();
+  }
 
   function drawFigures() {
     byId("left").textContent = progress.left.toLocaleString("en");
@@ -334,7 +343,7 @@
   // --- keys and buttons ---
 
   const wordOfKey = new Map([["j", "junk"], ["s", "skip"], ["n", "unsure"]]);
-  Object.entries(keys).forEach(([category, key], index) => {
+  keys.forEach(([category, key], index) => {
     if (key) wordOfKey.set(key, category);
     if (index < 9) wordOfKey.set(String(index + 1), category);
   });

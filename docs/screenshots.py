@@ -1,0 +1,102 @@
+"""Photograph every page, light and dark, into docs/screenshots/. Run by `make screenshots`."""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.support.chromium import chromium  # noqa: E402 - after the path is set
+from tests.support.showcase import running  # noqa: E402
+from tests.support.site import PASSWORD  # noqa: E402
+
+SIZE = {"width": 1280, "height": 720}
+TABLET = {"width": 820, "height": 1180}
+MAX_BYTES = 200_000
+
+
+def main() -> None:
+    folder = ROOT / "docs" / "screenshots"
+    folder.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        chromium() as browser,
+        running(Path(temporary), 120, rich=True) as (site, address),
+    ):
+        site.person("ada", "admin")
+        site.person("nora", "reviewer")
+        site.token("classify")
+        for scheme in ("light", "dark"):
+            context = browser.new_context(base_url=address, viewport=SIZE, color_scheme=scheme)
+            photograph(context.new_page(), folder, scheme)
+            context.close()
+        context = browser.new_context(base_url=address, viewport=TABLET, color_scheme="light", has_touch=True)
+        on_a_tablet(context.new_page(), folder)
+        context.close()
+
+
+def photograph(page, folder: Path, scheme: str) -> None:
+    """Walk through the pages as an administrator."""
+    page.goto("/")
+    page.fill("[name=name]", "ada")
+    shoot(page, folder / f"login-{scheme}.png")
+    sign_in(page)
+    shoot(page, folder / f"overview-{scheme}.png", whole=True)
+    page.goto("/label")
+    page.wait_for_selector("#frame > img")
+    for key in "1243":
+        page.keyboard.press(key)
+        page.wait_for_timeout(400)
+    settle(page)
+    shoot(page, folder / f"label-{scheme}.png")
+    page.keyboard.press("?")
+    shoot(page, folder / f"label-help-{scheme}.png")
+    page.goto("/setup")
+    page.fill("form:has-text('Make token') [name=name]", "ERP upload hook")
+    page.click("button:has-text('Make token')")
+    page.wait_for_selector("#once")
+    page.evaluate("document.getElementById('once').value = 'tb_0123456789ab_' + 'x'.repeat(43)")
+    shoot(page, folder / f"setup-{scheme}.png", whole=True)
+    page.goto("/account")
+    shoot(page, folder / f"account-{scheme}.png")
+    page.goto("/nothing-here")
+    shoot(page, folder / f"error-{scheme}.png")
+
+
+def on_a_tablet(page, folder: Path) -> None:
+    page.goto("/label")
+    sign_in(page)
+    page.wait_for_selector("#frame > img")
+    settle(page)
+    shoot(page, folder / "label-tablet.png")
+
+
+def sign_in(page) -> None:
+    page.fill("[name=name]", "ada")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button:has-text('Sign in')")
+
+
+def settle(page) -> None:
+    """Wait until every picture on the page is drawn."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("() => [...document.images].every((each) => each.complete)")
+
+
+def shoot(page, path: Path, *, whole: bool = False) -> None:
+    data = page.screenshot(full_page=whole)
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.save(path, optimize=True)
+    for colours in (256, 128, 64):
+        if path.stat().st_size < MAX_BYTES:
+            break
+        image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    sys.stdout.write(f"{path.relative_to(ROOT)} {path.stat().st_size}\n")
+
+
+if __name__ == "__main__":
+    main()
