@@ -51,7 +51,7 @@ class Report:
 def count_files(db: Database, report: Report) -> None:
     with db.read() as session:
         counts = select(File.state, func.count()).group_by(File.state)
-        states = {state: count for state, count in session.execute(counts)}
+        states = {str(state): count for state, count in session.execute(counts)}
         reasons = select(File.reason, func.count()).where(File.state == "refused").group_by(File.reason)
         report.refused = {str(reason): count for reason, count in session.execute(reasons)}
         report.found = sum(count for state, count in states.items() if state != "gone")
