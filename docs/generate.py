@@ -54,7 +54,7 @@ def cell(comment: list[str]) -> str:
 def commands_page() -> str:
     """--help of every command."""
     from ticketbot.cli import main as ticketbot
-    from trainer.cli import main as trainer
+    from trainer.cli import cli as trainer
 
     lines = ["# Commands", NOTE]
     for name, command in (("ticketbot", ticketbot), ("trainer", trainer)):
