@@ -27,13 +27,17 @@ from sqlalchemy import Integer, cast, or_, update
 from ticketbot import flow
 from ticketbot.app import App
 from ticketbot.db import Database
+from ticketbot.db.leases import is_over
 from ticketbot.db.models import Lease
 from ticketbot.db.slots import finish_slot, take_slot
 from ticketbot.errors import SettingsError, TicketbotError
+from ticketbot.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
 LEADER = "leader"
+# The wall clock was set when it moved by so much against the monotonic one.
+CLOCK_SET_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Leader:
     def renew(self) -> bool:
         """Take or keep the lease; True when it is ours."""
         now = self.now()
-        mine_or_over = or_(Lease.holder == self.holder, Lease.until < now)
+        mine_or_over = or_(Lease.holder == self.holder, is_over(Lease.until, now, self.lease_s))
         with self.db.write() as session:
             session.execute(
                 self.db.insert(Lease).values(name=LEADER, holder="", until=0.0, token=0).on_conflict_do_nothing()
@@ -114,20 +118,21 @@ class Ticker:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         self._stopping = threading.Event()
+        self._heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         self._beat()
-        heartbeat = IntervalTrigger(seconds=self.app.settings.schedule.lease_s / 3)
-        self.scheduler.add_job(self._beat, heartbeat, id="heartbeat")
         for job in jobs(self.app):
             self.scheduler.add_job(self._tick, trigger(job), args=[job], id=job.name, next_run_time=first_run(job))
         self.scheduler.start()
+        self._heart.start()
 
     def stop(self) -> None:
         """No new ticks; running ones finish or are told to give back what they hold."""
         self._stopping.set()
         self.app.stopping.set()
         self.scheduler.shutdown(wait=True)
+        self._heart.join()
         self.leader.resign()
 
     def _beat(self) -> None:
@@ -135,6 +140,22 @@ class Ticker:
             self.leader.renew()
         except Exception:
             log.exception("the leader's lease could not be renewed; trying again")
+
+    def _beat_on(self) -> None:
+        """Not a job of the scheduler, which goes by the wall clock: set back by an hour, it would sleep for an hour."""
+        ahead_s = time.time() - time.monotonic()
+        while not self._stopping.wait(self.app.settings.schedule.lease_s / 3):
+            self._beat()
+            before_s, ahead_s = ahead_s, time.time() - time.monotonic()
+            if abs(ahead_s - before_s) > CLOCK_SET_S:
+                log.warning("the clock was set; all jobs are timed anew", extra={"by_s": round(ahead_s - before_s)})
+                self._time_anew()
+
+    def _time_anew(self) -> None:
+        now = datetime.now().astimezone()
+        for job in self.scheduler.get_jobs():
+            is_cron = isinstance(job.trigger, CronTrigger)
+            job.modify(next_run_time=job.trigger.get_next_fire_time(None, now) if is_cron else now)
 
     def _tick(self, job: Job) -> None:
         if self._stopping.is_set():
@@ -144,7 +165,10 @@ class Ticker:
             return
         slot = slot_of(job, time.time())
         if self.leader.is_leader() and take_slot(self.app.db, job.name, slot, time.time()):
-            finish_slot(self.app.db, job.name, slot, time.time(), _run(self.app, job))
+            failpoint("slot.taken")
+            error = _run(self.app, job)
+            failpoint("slot.ran")
+            finish_slot(self.app.db, job.name, slot, time.time(), error)
 
 
 def trigger(job: Job) -> BaseTrigger:

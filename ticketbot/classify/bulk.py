@@ -22,8 +22,10 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
+from ticketbot.db.leases import is_over
 from ticketbot.db.models import File, Model, Picture, Prediction
 from ticketbot.errors import ImageError
+from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.judge import lookalike
 from ticketbot.judge.decide import category_of
@@ -100,11 +102,15 @@ class Bulk:
         return counts
 
     def _batch(self, engine: Engine, claims: Sequence[Claim]) -> Counter[str]:
+        failpoint("classify.claimed")
         seen = [self._see(one, engine.manifest.canonical_px) for one in claims]
+        failpoint("classify.decoded")
         good = [one for one in seen if one.rgb is not None]
         answers = iter(engine.answer([one.rgb for one in good if one.rgb is not None]))
         rows = [self._prediction(engine, one, next(answers) if one.rgb is not None else None) for one in seen]
+        failpoint("classify.answered")
         written = self._write(seen, rows)
+        failpoint("classify.written")
         return Counter(
             classified=sum(row.state == "done" for row in written),
             unsure=sum(row.state == "done" and row.category is None for row in written),
@@ -144,11 +150,14 @@ class Bulk:
                 if not _ours(session, one, row.model_id):
                     log.warning("another worker took this picture over", extra={"picture": one.claim.sha256})
                     continue
+                failpoint("classify.taken")
                 _put(session, self.db, row)
+                failpoint("classify.predicted")
                 if row.state == "failed":
                     _refuse_files(session, row)
                 written.append(row)
                 self.announce(session, row.sha256, row.created_at)
+                failpoint("classify.announced")
         for row in written:
             log.info(
                 "classified",
@@ -163,11 +172,12 @@ def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[C
     New pictures come before those that an older model answered.
     """
     found: list[Any] = []
+    over = is_over(Picture.lease_until, now, settings.classify.lease_s)
     with db.write() as session:
         for some in _to_do(model_id, _is_champion(session, model_id)):
             query = (
                 select(Picture.sha256, Picture.token)
-                .where(Picture.state == "staged", Picture.wanted, some, Picture.lease_until < now)
+                .where(Picture.state == "staged", Picture.wanted, some, over)
                 .order_by(Picture.model_id, Picture.staged_at)
                 .limit(settings.classify.batch - len(found))
             )
@@ -177,6 +187,7 @@ def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[C
             .where(Picture.sha256.in_([sha256 for sha256, _ in found]))
             .values(lease_until=now + settings.classify.lease_s, token=Picture.token + 1)
         )
+        failpoint("classify.claim")
     return [Claim(sha256, token + 1) for sha256, token in found]
 
 

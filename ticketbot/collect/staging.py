@@ -30,6 +30,7 @@ from ticketbot.contracts.store import open_staged, path_of
 from ticketbot.db.models import Directory, File, FileTicket, Picture
 from ticketbot.db.session import Database
 from ticketbot.errors import StorageError, UsageError
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import Source
 
 __all__ = ["StageReport", "import_file", "open_staged", "path_of", "stage"]
@@ -139,6 +140,7 @@ def import_file(db: Database, data_dir: Path, path: Path, *, max_bytes: int, now
             if _state_of(db, new.sha256) == "erased":
                 raise UsageError(f"{path}: this picture was erased and is not taken again")
             sha256 = new.keep()
+            failpoint("import.kept")
     except _Changed:
         raise UsageError(f"{path}: was changed while it was read; try again") from None
     finally:
@@ -320,7 +322,9 @@ class _Staging:
     def flush(self) -> None:
         """The bytes first, then their rows."""
         store.keep(result.content for result in self.results if result.content is not None)
+        failpoint("stage.kept")
         self._write_rows()
+        failpoint("stage.committed")
         self.temporary.close()
 
     def _write_rows(self) -> None:
@@ -328,6 +332,7 @@ class _Staging:
             with self.db.write() as session:
                 for result in self.results:
                     self._write(session, result.due, result.values, result.content)
+                failpoint("stage.rows")
         self.results = []
 
     def _write(self, session: Session, due: _Due, values: dict[str, Any], content: store.Incoming | None) -> None:
@@ -361,6 +366,7 @@ def _copy(fd: int, new: store.Incoming) -> None:
         if left < 0:
             raise _Changed
         new.write(block)
+        failpoint("store.copying")
 
 
 def _state_of(db: Database, sha256: str) -> str | None:

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ticketbot.failpoints import failpoint
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write beside the target, fsync, rename, fsync the folder."""
@@ -15,8 +17,11 @@ def write_whole(path: Path, data: bytes) -> None:
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()
+        failpoint("files.written")
         os.fsync(file.fileno())
+    failpoint("files.synced")
     os.replace(temporary, path)
+    failpoint("files.renamed")
     sync_folder(path.parent)
 
 

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from ticketbot.contracts.files import sync_folder
 from ticketbot.errors import StorageError
+from ticketbot.failpoints import failpoint
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Nothing is written for longer than this: an older temporary file has lost its writer.
@@ -87,9 +88,13 @@ def keep(contents: Iterable[Incoming]) -> None:
     """
     contents = list(contents)
     with _said(), ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
+        failpoint("store.written")
         list(threads.map(Incoming.sync, contents))
+        failpoint("store.synced")
         # Also of what was there already: its writer may have been killed between the rename and this.
-        list(threads.map(sync_folder, {content.name() for content in contents}))
+        folders = {content.name() for content in contents}
+        failpoint("store.renamed")
+        list(threads.map(sync_folder, folders))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 
 # "ticketbo" as a number: the key of PostgreSQL's advisory lock.
 LOCK_KEY = 0x7469636B6574626F
@@ -35,8 +36,10 @@ def upgrade(db: Database, revision: str = "head") -> None:
     if current(db) == head(db):
         return
     with _alone(db):
+        failpoint("migrate.locked")
         if current(db) != revision:
             command.upgrade(config(db), revision)
+            failpoint("migrate.made")
 
 
 def current(db: Database) -> str | None:

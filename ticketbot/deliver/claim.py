@@ -17,9 +17,11 @@ from sqlalchemy import ColumnElement, func, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
+from ticketbot.db.leases import is_over
 from ticketbot.db.models import Answer, Switch
 from ticketbot.deliver import alerts, breaker, endpoints, keys
 from ticketbot.errors import SettingsError
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import Settings
 
 PAUSED = "deliver.paused"
@@ -63,7 +65,7 @@ def claim(
             return []
         signers = _ready(session, settings, now)
         free = shares(sorted(signers, key=lambda name: turns.get(name, 0)), in_flight, settings.deliver.workers)
-        wishes = {name: _wish(session, name, now, n, signers[name]) for name, n in free.items()}
+        wishes = {name: _wish(session, settings, name, now, n, signers[name]) for name, n in free.items()}
     claimed: list[Claim] = []
     for name, wish in wishes.items():
         if not wish.secrets:
@@ -71,6 +73,8 @@ def claim(
         elif wish.ids:
             with db.write() as session:
                 claimed += _take(session, db, settings, name, wish, now)
+                failpoint("claim.taken")
+            failpoint("claim.committed")
     return claimed
 
 
@@ -117,7 +121,7 @@ def _say_no_secret(db: Database, endpoint: str, now: float) -> None:
         alerts.alert(session, db, endpoint, "no_secret", text, now)
 
 
-def _wish(session: Session, endpoint: str, now: float, most: int, secrets: tuple[str, ...]) -> Wish:
+def _wish(session: Session, settings: Settings, endpoint: str, now: float, most: int, secrets: tuple[str, ...]) -> Wish:
     """Answers that could go, the longest due first."""
     # A scalar subquery, not NOT EXISTS: PostgreSQL made an anti join of that, which without statistics ran for minutes.
     waiting = aliased(Answer)
@@ -129,7 +133,7 @@ def _wish(session: Session, endpoint: str, now: float, most: int, secrets: tuple
     query = (
         select(Answer.id)
         .where(Answer.endpoint == endpoint, Answer.state == PENDING)
-        .where(Answer.due_at <= now, Answer.lease_until <= now, Answer.seq == first_in_line)
+        .where(Answer.due_at <= now, is_over(Answer.lease_until, now, lease_s(settings)), Answer.seq == first_in_line)
         .order_by(Answer.due_at)
         .limit(most + 1)
     )
@@ -141,25 +145,31 @@ def _take(session: Session, db: Database, settings: Settings, endpoint: str, wis
     state = endpoints.state_of(session, db, endpoint)
     health = endpoints.health_of(state)
     allowed = breaker.allowance(health, now, len(wish.ids))
-    lease_until = now + settings.deliver.timeout_s + settings.deliver.lease_margin_s
     taken = []
     for id_ in wish.ids[: allowed.n]:
-        row = _take_one(session, id_, now, lease_until)
+        row = _take_one(session, id_, now, lease_s(settings))
         if row is not None:
             taken.append(Claim(**row, probe=allowed.probe, secrets=wish.secrets))
     drained = wish.drained and allowed.n == len(wish.ids)
+    lease_until = now + lease_s(settings)
     changed = breaker.started(health, len(taken), lease_until, probe=allowed.probe, drained=drained)
     if changed != health:
         endpoints.keep_health(state, changed)
     return taken
 
 
-def _take_one(session: Session, id_: str, now: float, lease_until: float) -> dict[str, Any] | None:
+def lease_s(settings: Settings) -> float:
+    """How long a claim is held."""
+    return settings.deliver.timeout_s + settings.deliver.lease_margin_s
+
+
+def _take_one(session: Session, id_: str, now: float, lease_s: float) -> dict[str, Any] | None:
     columns = (Answer.id, Answer.endpoint, Answer.ticket, Answer.seq, Answer.body, Answer.token, Answer.attempts)
     row = session.execute(
         update(Answer)
-        .where(Answer.id == id_, Answer.state == PENDING, Answer.lease_until <= now, Answer.due_at <= now)
-        .values(token=Answer.token + 1, lease_until=lease_until)
+        .where(Answer.id == id_, Answer.state == PENDING, Answer.due_at <= now)
+        .where(is_over(Answer.lease_until, now, lease_s))
+        .values(token=Answer.token + 1, lease_until=now + lease_s)
         .returning(*columns)
     ).one_or_none()
     return None if row is None else dict(row._mapping)

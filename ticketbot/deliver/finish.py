@@ -21,6 +21,7 @@ from ticketbot.deliver import alerts, breaker, endpoints, retry
 from ticketbot.deliver.claim import PENDING, Claim
 from ticketbot.deliver.retry import Outcome, RetryDecision
 from ticketbot.deliver.rows import rows
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import Settings
 
 KEPT_BYTES = 4096
@@ -69,9 +70,12 @@ def finish(db: Database, settings: Settings, claim: Claim, report: Report) -> st
         state = _settle(session, settings, claim, decision, report)
         if state == "fenced":
             return state
+        failpoint("finish.settled")
         session.add(_attempt(claim, report))
         _note_health(session, db, settings, endpoint, claim, decision, report)
         _note_clock(session, db, endpoint, report)
+        session.flush()
+        failpoint("finish.noted")
     return state
 
 

@@ -25,6 +25,7 @@ from ticketbot.deliver import rule
 from ticketbot.deliver.rows import rows
 from ticketbot.deliver.rule import PERSON, Choice, Word
 from ticketbot.deliver.ulid import message_id
+from ticketbot.failpoints import failpoint
 from ticketbot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ def _tell(session: Session, db: Database, settings: Settings, place: Place, sha2
     ticket.due_at = _due_at(ticket, place, settings, word, now)
     if news not in ("first", "corrected"):
         return 0
+    failpoint("outbox.said")
     picture = _event_picture(row, session.get(File, place.file_id))
     return _put(
         session,
@@ -189,7 +191,10 @@ def _decide_one(db: Database, settings: Settings, ticket_id: int, now: float, co
         if ticket is None:
             return 0
         ticket.due_at = None
+        session.flush()
+        failpoint("decide.taken")
         counts[_answer(session, settings, ticket, now)] += 1
+    failpoint("decide.committed")
     return 1
 
 
@@ -210,6 +215,7 @@ def _answer(session: Session, settings: Settings, ticket: Ticket, now: float) ->
     files = {file.id: file for file in session.scalars(select(File).where(File.id.in_([row.file_id for row in said])))}
     pictures = [_event_picture(row, files.get(row.file_id or 0)) for row in said]
     _put(session, settings, ticket, _ticket_event(ticket, choice, pictures, previous, first, now), None)
+    failpoint("decide.answered")
     ticket.category, ticket.confidence, ticket.by, ticket.answered_at = choice.key, choice.confidence, choice.by, now
     return "answered" if first else "corrected"
 
@@ -274,6 +280,7 @@ def _put(session: Session, settings: Settings, ticket: Ticket, event: Event, sha
     )
     session.add(answer)
     session.flush()
+    failpoint("outbox.put")
     if held:
         log.info("dry run: %s would get %s for %r: %s", ticket.endpoint, event.type, ticket.ticket, event.categories[0])
     return 1

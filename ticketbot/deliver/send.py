@@ -23,6 +23,7 @@ from ticketbot.deliver.finish import Report, finish
 from ticketbot.deliver.retry import Outcome
 from ticketbot.deliver.sign import sign
 from ticketbot.errors import Refused
+from ticketbot.failpoints import failpoint
 from ticketbot.net import fetch
 from ticketbot.settings import Settings
 
@@ -67,11 +68,13 @@ def deliver_due(
 
 def _deliver(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> str:
     report = attempt(settings, one, now, post)
+    failpoint("send.posted")
     try:
         state = finish(db, settings, one, report)
     except DBAPIError as error:
         log.warning("%s to %s: %s, not written down: %s", one.id, one.endpoint, report.what, type(error).__name__)
         return "unfinished"
+    failpoint("finish.committed")
     log.info("%s to %s, attempt %d: %s, %s", one.id, one.endpoint, one.attempts + 1, report.what, state)
     return state
 
@@ -82,6 +85,7 @@ def attempt(settings: Settings, one: Claim, now: Callable[[], float], post: Post
     endpoint = settings.endpoints[one.endpoint]
     headers = {"Content-Type": "application/json", **sign(one.body, one.id, int(at), one.secrets)}
     try:
+        failpoint("send.signed")
         reply = post(endpoint.url, one.body, headers, deadline_s=settings.deliver.timeout_s, allow=endpoint.allow)
     except Refused as error:
         return _report(Outcome(error=error.code), at, now(), {}, b"")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from ticketbot.db import Database
 from ticketbot.db.models import Label, Picture, Training
 from ticketbot.errors import Conflict, NotReady, TicketbotError
+from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.retrain import launch, shelf, snapshot
 from ticketbot.retrain.due import Due, Facts, Rules, due
@@ -69,6 +70,7 @@ def retrain(
             raise NotReady(answer.reason)
         return None
     training_id = _begin(db, cause, now())
+    failpoint("training.begun")
     log.info("training begins", extra={"training": training_id, "cause": cause, "reason": answer.reason})
     try:
         outcome = _train(db, settings, decoders, training_id, now, stopping, progress)
@@ -138,6 +140,7 @@ def _train(
     shutil.rmtree(folder, ignore_errors=True)
     beat = _Beat(db, training_id, now, progress)
     made = snapshot.make(db, settings, decoders, folder / "snapshot", now(), stopping, beat)
+    failpoint("training.snapshot")
     _note(db, training_id, labels_until=made.labels_until, n_pictures=len(made.items))
     reigning = shelf.champion(db)
     place = shelf.folder_of(settings, reigning.id) if reigning else None
@@ -154,8 +157,11 @@ def _train(
     beat.write()
     if not end.bundle:
         return Outcome(training_id, end.state, None, end.message)
+    failpoint("training.trained")
     manifest = shelf.register(db, settings, out, f"training {training_id}")
+    failpoint("training.shelved")
     said = shelf.consider(db, settings, manifest, now())
+    failpoint("training.decided")
     shutil.rmtree(out)  # the shelf has its own copy
     return Outcome(training_id, end.state, manifest.model_id, said)
 

@@ -23,6 +23,7 @@ from ticketbot.contracts.files import sync_folder
 from ticketbot.db import Database
 from ticketbot.db.models import Audit, Model
 from ticketbot.errors import BundleRefused, Conflict, UsageError
+from ticketbot.failpoints import failpoint
 from ticketbot.judge import trust
 from ticketbot.judge.probe import probe
 from ticketbot.settings import Settings
@@ -73,6 +74,8 @@ def register(db: Database, settings: Settings, source: Path, reason: str = "") -
     with db.write() as session:
         if session.get(Model, manifest.model_id) is None:
             session.add(row)
+        session.flush()
+        failpoint("shelf.row")
     log.info("model on the shelf", extra={"model": manifest.model_id})
     return manifest
 
@@ -196,11 +199,13 @@ def _bring(settings: Settings, source: Path, place: Path) -> None:
         copy.mkdir()
         for name in [*manifest.files, MANIFEST]:
             _copy(source / name, copy / name)
+        failpoint("shelf.copied")
         copied = bundle.read(copy)
         trust.admit(copied, categories=settings.categories, trusted_keys=settings.model.trusted_keys)
         probe(copy)
         sync_folder(copy)
         os.rename(copy, place)
+        failpoint("shelf.renamed")
         sync_folder(place.parent)
     except OSError as error:
         raise BundleRefused(f"{source} cannot be copied: {error}") from None
@@ -219,7 +224,9 @@ def _crown(session: Session, model_id: str, fate: str, fate_reason: str | None, 
     """In one transaction: the champion gets the state `fate`, then `model_id` becomes champion."""
     change = {"state": fate} if fate_reason is None else {"state": fate, "reason": fate_reason}
     session.execute(update(Model).where(Model.state == "champion").values(**change))
+    failpoint("promote.abdicated")
     session.execute(update(Model).where(Model.id == model_id).values(state="champion", promoted_at=now, reason=reason))
+    failpoint("promote.crowned")
 
 
 def _note(db: Database, model_id: str, state: str, reason: str) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from ticketbot.db.models import LabelEvent, Picture, SortedCopy
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 from ticketbot.review import labels, offer
 from ticketbot.review.labels import OnLabel
 
@@ -108,6 +109,7 @@ def read_back(
     touched = {copy.sha256 for path, copy in (before.items() ^ after.items())}
     news = {sha256: category for sha256, category in said.items() if sha256 in touched}
     report.labelled = _record(db, news, now, on_label)
+    failpoint("folders.recorded")
     _remember(db, before, after)
     _say(report)
     return report

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.models import Label, LabelEvent, Picture
 from ticketbot.errors import Conflict, UsageError
+from ticketbot.failpoints import failpoint
 
 OnLabel = Callable[[Session, str, float], None]
 OPINIONS = frozenset({"skip", "unsure"})
@@ -160,6 +161,7 @@ def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> La
         decides = event  # nothing can have undone it yet
     session.add(event)
     session.flush()
+    failpoint("labels.said")
     if event.new in OPINIONS:
         if label is not None:
             label.version = event.id
@@ -168,6 +170,7 @@ def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> La
     session.flush()
     if on_label and event.old != event.new:
         on_label(session, event.sha256, event.at)
+    failpoint("labels.recorded")
     return event
 
 

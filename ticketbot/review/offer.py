@@ -21,6 +21,7 @@ from ticketbot.contracts import store
 from ticketbot.contracts.events import shown_path
 from ticketbot.db.models import File, Label, Model, Picture, Prediction, SortedCopy
 from ticketbot.db.session import Database
+from ticketbot.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ def _copy(data_dir: Path, sha256: str, target: Path) -> bool:
     draft = target.with_name(f".{sha256}.part")
     try:
         shutil.copyfile(store.path_of(data_dir, sha256), draft)
+        failpoint("offer.copied")
         os.replace(draft, target)
     except FileNotFoundError:
         return False  # archived or erased meanwhile

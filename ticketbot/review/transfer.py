@@ -25,6 +25,7 @@ from ticketbot.contracts import store
 from ticketbot.db.models import File, Label, LabelEvent, Picture
 from ticketbot.db.session import Database
 from ticketbot.errors import UsageError
+from ticketbot.failpoints import failpoint
 from ticketbot.review import labels
 from ticketbot.review.labels import OnLabel
 
@@ -124,6 +125,7 @@ def export_csv(db: Database, path: Path) -> int:
                 count += 1
             file.flush()
             os.fsync(file.fileno())
+        failpoint("export.written")
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -205,6 +207,7 @@ def _record(
                     report.refused.append((sha256, str(error)))
                 else:
                     report.labelled += 1
+        failpoint("import.part")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
