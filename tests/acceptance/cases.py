@@ -14,6 +14,7 @@ from types import ModuleType
 
 HERE = Path(__file__).parent
 BESIDE_THE_PROJECT = HERE.parents[2] / "shared" / "acceptance" / "badinputs.jsonl"
+OWN = HERE / "variants.jsonl"
 FIELDS = {"id", "area", "input", "given", "expect", "why"}
 
 

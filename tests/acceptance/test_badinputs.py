@@ -1,7 +1,7 @@
 """Every hostile input gets the answer that was promised: `pytest tests/acceptance/test_badinputs.py --badinputs FILE`.
 
-Without --badinputs the list beside the project is taken, when there is one. The end of the run says for each id whether
-it held or fell short.
+Without --badinputs our own variants.jsonl is taken, and the list beside the project when there is one. The end of the
+run says for each id whether it held or fell short.
 """
 
 from pathlib import Path
@@ -13,12 +13,8 @@ from tests.acceptance import cases
 
 def pytest_generate_tests(metafunc):
     named = metafunc.config.getoption("badinputs")
-    file = Path(named) if named else cases.BESIDE_THE_PROJECT
-    if not named and not file.is_file():
-        reason = "no list of bad inputs: give one with --badinputs FILE"
-        metafunc.parametrize("case", [pytest.param(None, marks=pytest.mark.skip(reason=reason))])
-        return
-    loaded = cases.load(file)
+    files = [Path(named)] if named else [file for file in (cases.BESIDE_THE_PROJECT, cases.OWN) if file.is_file()]
+    loaded = [case for file in files for case in cases.load(file)]
     metafunc.parametrize("case", loaded, ids=[case.id for case in loaded])
 
 
