@@ -16,4 +16,4 @@ SKEW_S = 60.0
 
 def is_over(until: Any, now: float, lease_s: float) -> ColumnElement[bool]:
     """A where-clause: the lease in column `until` has ended, or cannot be true."""
-    return or_(until <= now, until > now + lease_s + SKEW_S)
+    return or_(until < now, until > now + lease_s + SKEW_S)
