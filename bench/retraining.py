@@ -59,23 +59,26 @@ def measure(folder):
 
 
 def while_training(environment, deed):
-    log = tempfile.TemporaryFile()
-    command = [sys.executable, "-m", "ticketbot", "retrain"]
-    training = subprocess.Popen(command, env=environment, stderr=log, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        until = time.monotonic() + 300
-        while b"fit" not in said(log):
-            if training.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the training did not come to fitting: {said(log).decode()[-2000:]}")
-            time.sleep(0.5)
-        result = deed()
-        if training.poll() is not None:
-            raise RuntimeError("the training ended before the calls did")
-        return result
-    finally:
-        os.killpg(training.pid, signal.SIGTERM)
-        training.wait(60)
-        log.close()
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-m", "ticketbot", "retrain"]
+        training = subprocess.Popen(command, env=environment, stderr=log, start_new_session=True)
+        try:
+            wait_for_fitting(training, log)
+            result = deed()
+            if training.poll() is not None:
+                raise RuntimeError("the training ended before the calls did")
+            return result
+        finally:
+            os.killpg(training.pid, signal.SIGTERM)
+            training.wait(60)
+
+
+def wait_for_fitting(training, log):
+    until = time.monotonic() + 300
+    while b"training:" not in said(log):
+        if training.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"the training did not come to fitting: {said(log).decode()[-2000:]}")
+        time.sleep(0.5)
 
 
 def said(log):
