@@ -118,3 +118,16 @@ def test_alive_answers_while_every_other_thread_is_busy(server):
     assert time.monotonic() - began < 0.5
     for thread in busy:
         thread.join()
+
+
+def test_a_signal_that_raises_in_the_loop_is_a_clean_stop(tmp_path, monkeypatch):
+    db = connect(f"sqlite:///{tmp_path / 'ticketbot.db'}")
+    settings = make_settings(tmp_path, {"web.port": 0})
+    server = WebServer(Site(db, settings).app, settings)
+
+    def interrupted(**_):
+        raise SystemExit(0)
+
+    monkeypatch.setattr("ticketbot.web.serving.wasyncore.loop", interrupted)
+    server.run()
+    db.close()

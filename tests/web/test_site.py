@@ -2,11 +2,14 @@
 
 import logging
 import re
+import shutil
 
 import pytest
 from flask import Blueprint, request
 
+from tests.support.gallery import champion
 from tests.support.site import PASSWORD, Browser, Site
+from ticketbot.db import connect, migrate
 from ticketbot.db.models import ApiToken, WebSession
 from ticketbot.errors import Refused
 from ticketbot.web.access import caller, known_caller, needs, public, safe_next
@@ -506,6 +509,32 @@ def test_the_secret_of_an_invitation_is_not_logged(site, anonymous, caplog):
     caplog.set_level(logging.INFO)
     anonymous.get("/invite/abcdefgh-secret")
     assert "abcdefgh-secret" not in caplog.text
+
+
+def test_ready_means_migrated_and_with_a_model_where_one_is_needed(tmp_path, settings_with):
+    db = connect(f"sqlite:///{tmp_path / 'fresh.db'}")
+    migrate.upgrade(db)
+    site = Site(db, settings_with())
+    client = site.app.test_client()
+    assert client.get("/readyz").json == {"ready": True, "checks": {"database": "ok", "schema": "ok"}}
+    site.services.model_required = True
+    assert client.get("/readyz").json["checks"]["model"] == "missing"
+    champion(db)
+    assert client.get("/readyz").status_code == 200
+    db.close()
+
+
+def test_alive_does_not_ask_the_database_and_ready_does(tmp_path, settings_with):
+    db = connect(f"sqlite:///{tmp_path / 'fresh.db'}")
+    site = Site(db, settings_with())
+    db.close()
+    shutil.rmtree(tmp_path / "var", ignore_errors=True)
+    (tmp_path / "fresh.db").unlink(missing_ok=True)
+    (tmp_path / "fresh.db").mkdir()
+    client = site.app.test_client()
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json["checks"]) == (503, {"database": "missing"})
 
 
 def test_alive_and_ready_are_two_questions(db, settings_with):

@@ -168,6 +168,8 @@ def _by_margin(champion: str, open_: Any, below: str) -> Select[Any]:
         select(Prediction.sha256)
         .join(Picture, Picture.sha256 == Prediction.sha256)
         .where(Prediction.model_id == champion, Prediction.margin.is_not(None), Prediction.sha256 >= below, open_)
+        # Said again of the prediction: so SQLite passes over labelled ones without reading the picture.
+        .where(~exists().where(Label.sha256 == Prediction.sha256))
         .order_by(Prediction.margin)
     )
 
