@@ -38,7 +38,9 @@ def scan(app: App, *, sweep: bool = False) -> Counts:
     """Which files are there? `sweep` lists every folder, also those that did not change."""
     counts: Counter[str] = Counter()
     for name, source in app.settings.sources.items():
-        report = walk.scan(app.db, name, source, app.settings.collect, now=app.now(), sweep=sweep)
+        report = walk.scan(
+            app.db, name, source, app.settings.collect, now=app.now(), sweep=sweep, stop=app.stopping.is_set
+        )
         counts.update(new=report.new, changed=report.changed, gone=report.gone, refused=refused(report.refused))
     return dict(counts)
 
@@ -47,7 +49,7 @@ def stage(app: App) -> Counts:
     """Copy the files that the ERP has finished writing, each content once."""
     counts: Counter[str] = Counter()
     for name, source in app.settings.sources.items():
-        report = staging.stage(app.db, name, source, app.settings.data_dir, now=app.now())
+        report = staging.stage(app.db, name, source, app.settings.data_dir, now=app.now(), stop=app.stopping.is_set)
         counts.update(staged=report.staged, settling=report.settling, refused=refused(report.refused))
     return dict(counts)
 
