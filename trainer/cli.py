@@ -54,6 +54,9 @@ def cli() -> None:
 )
 @click.option("--weights", default="imagenet", show_default=True, help="imagenet, none, or a state dict file.")
 @click.option("--cleaned", type=FILE, help="cleaned.csv (name,label): the kept pictures and their labels.")
+@click.option(
+    "--extra", type=FOLDER, help="More pictures by class, rendered for example: learned from, never measured on."
+)
 @click.option("--champion", type=FOLDER, help="Bundle in service, which the new one must beat.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same training.")
 @click.option("--min-per-class", type=int, help="Fewer labels in a class, and the gate refuses.")

@@ -47,7 +47,7 @@ def fit(
     watch = Watch(progress)
     learn = learner(inputs, labels, valid, classes, choice, recipe, watch, seed)
     if choice.state is None:
-        from_scratch(learn, watch, recipe, int((~valid).sum()), seed)
+        from_scratch(learn, watch, recipe, int((~valid).sum()))
     else:
         from_weights(learn, watch, recipe)
     module = learn.model.to(memory_format=torch.contiguous_format).eval()
@@ -83,10 +83,10 @@ def learner(
     )
 
 
-def from_scratch(learn: Learner, watch: Watch, recipe: Network, count: int, seed: int) -> None:
+def from_scratch(learn: Learner, watch: Watch, recipe: Network, count: int) -> None:
     """One cycle over all sizes."""
     plan = recipe.scratch
-    passes = min(plan.passes_max, max(plan.passes_min, round(plan.seen / count)))
+    passes = max(1, min(plan.passes, plan.seen_max // max(1, count)))
     watch.plan(plan.sizes, passes)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(passes, plan.lr)

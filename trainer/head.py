@@ -31,10 +31,10 @@ def features(
     pictures: Sequence[Picture], recipe: Head, view: View, cache: Cache, progress: Progress
 ) -> NDArray[np.float32]:
     """N x width, from the cache where they are."""
-    kind = f"features-{view.kind}-{body.small_version(recipe.blocks)}"
+    kind = f"features-{view.kind}-{body.small_version(recipe.blocks, recipe.grid)}"
     missing = [one for one in pictures if cache.get(kind, one.sha256) is None]
     if missing:
-        network = body.Served(body.SmallBody(recipe.blocks))
+        network = body.Served(body.SmallBody(recipe.blocks, recipe.grid))
     for at in range(0, len(missing), CHUNK):
         progress.say("features", at, len(missing))
         some = missing[at : at + CHUNK]
@@ -101,4 +101,4 @@ def _module(weight: NDArray[np.float32], bias: NDArray[np.float32], recipe: Head
     with torch.no_grad():
         last.weight.copy_(torch.from_numpy(weight))
         last.bias.copy_(torch.from_numpy(bias))
-    return body.Served(nn.Sequential(body.SmallBody(recipe.blocks), last)).eval()
+    return body.Served(nn.Sequential(body.SmallBody(recipe.blocks, recipe.grid), last)).eval()

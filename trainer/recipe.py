@@ -29,6 +29,7 @@ class Head:
     px: int
     geometry: str
     blocks: list[int]
+    grid: list[int]
     strength: float
     folds: int
     refit: bool
@@ -36,9 +37,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Scratch:
-    seen: int
-    passes_min: int
-    passes_max: int
+    passes: int
+    seen_max: int
     lr: float
     sizes: Sizes
 

@@ -27,7 +27,7 @@ from trainer.trained import Trained, logits_of
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for. promise, delta: of the precision of what is tagged by itself."""
+    """What was asked for. promise, delta: of the precision of what is tagged by itself; extra: see the command."""
 
     data: Path
     out: Path
@@ -36,6 +36,7 @@ class Order:
     weights: str = "imagenet"
     seed: int = 7
     cleaned: Path | None = None
+    extra: Path | None = None
     champion: Path | None = None
     min_per_class: int | None = None
     promise: float = 0.95
@@ -66,6 +67,7 @@ def retrain(order: Order, cache: Cache, progress: Progress) -> bundle.Manifest:
     data = _data(order, cache, view, progress)
     train, held = data.only(lambda one: one.split == "train"), data.only(lambda one: one.split == "holdout")
     _check_classes(train)
+    train = _with_extra(train, order, cache, view, progress)
     trained = fit(train, choice, order, view, cache, progress)
     measured = measure(trained, held, order, cache, view)
     verdict = judge(measured, data, held, order)
@@ -160,6 +162,15 @@ def _data(order: Order, cache: Cache, view: View, progress: Progress) -> Dataset
     return data if data.is_snapshot else _split(data, order)
 
 
+def _with_extra(train: Dataset, order: Order, cache: Cache, view: View, progress: Progress) -> Dataset:
+    """Training pictures and those of the extra folder, which are never measured on."""
+    if order.extra is None:
+        return train
+    more = pictures.read(order.extra, cache, view, progress, train.classes)
+    added = tuple(replace(one, group=f"extra {one.group}", split="train") for one in more.pictures)
+    return replace(train, pictures=(*train.pictures, *added))
+
+
 def _split(data: Dataset, order: Order) -> Dataset:
     data = _unique(data)
     groups = [one.group for one in data.pictures]
@@ -185,7 +196,7 @@ def _refitted(
     """A folder's held-out pictures have done their duty: learn from them too. A snapshot's are never learned from."""
     if choice.arch != body.SMALL or data.is_snapshot or not order.recipe.efficientnet_lite0.refit:
         return trained
-    again = fit(data, choice, order, view, cache, progress)
+    again = fit(_with_extra(data, order, cache, view, progress), choice, order, view, cache, progress)
     note = "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too"
     return replace(again, notes=[*again.notes, note])
 
@@ -209,6 +220,8 @@ def _manifest(
     said = {**measured.metrics, "on": on, "majority_share": metrics.majority_share(measured.y)}
     if trained.notes:
         said["notes"] = trained.notes
+    if order.extra is not None:
+        said["notes"] = [*said.get("notes", []), f"learned from the extra pictures of {order.extra.name} too"]
     said["unreadable_in_data"] = len(data.unreadable)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
     return bundle.Manifest(
