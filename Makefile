@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-CONFIG ?= ticketbot-local.toml
+CONFIG ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check bench faults soak docs screenshots format clean
@@ -15,7 +15,7 @@ demo: $(VENV)/all ## Run the whole loop on a rendered ERP tree (ARGS="--exit --s
 	$(BIN)/ticketbot demo $(ARGS)
 
 run: $(VENV)/all ## Start the service with your settings (CONFIG=file)
-	$(BIN)/ticketbot --config $(CONFIG) serve
+	$(BIN)/ticketbot $(if $(CONFIG),--config $(CONFIG)) serve
 
 test: $(VENV)/all ## Run the tests (ARGS="-k walk")
 	$(BIN)/python -m pytest $(ARGS)

@@ -73,6 +73,8 @@ def run_web(settings: Settings) -> None:
 def run_worker(settings: Settings) -> None:
     """The worker process: the schedule, until SIGTERM."""
     app = App(settings)
+    if not settings.sources:
+        log.warning("no tree is watched; add a section [sources.<name>] with its root to the settings")
     ticker = Ticker(app)
     ticker.start()
     log.info("worker ready")
