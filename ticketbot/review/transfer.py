@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ticketbot.contracts import store
+from ticketbot.contracts.cleaned import csv_cell, plain_cell
 from ticketbot.db.models import File, Label, LabelEvent, Picture
 from ticketbot.db.session import Database
 from ticketbot.errors import UsageError
@@ -33,7 +34,6 @@ from ticketbot.review.labels import OnLabel
 Stage = Callable[[Path], str]
 JUNK = "junk"
 COLUMNS = ("sha256", "label", "who", "at", "how")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # A word takes several statements: few at once, so that the database is not held up.
 WORDS_AT_ONCE = 20
 
@@ -146,16 +146,6 @@ def export_folder(db: Database, data_dir: Path, folder: Path) -> int:
         os.replace(draft, target)
         count += 1
     return count
-
-
-def csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def plain_cell(cell: str) -> str:
-    """What `csv_cell` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 class _Said:

@@ -6,11 +6,10 @@ source in front of the last "_<number>" of the file name when names have one.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketbot.contracts import snapshot
+from ticketbot.contracts import cleaned, snapshot
 from ticketbot.errors import ImageError, Refused, UsageError
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.imaging.resize import to_input
@@ -58,12 +57,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Readable pictures, and the unreadable ones as (path, label, error code)."""
+    """Readable pictures, and the unreadable ones as (path, label, error code); all of them below `root`."""
 
     classes: tuple[str, ...]
     pictures: tuple[Picture, ...]
     unreadable: tuple[tuple[Path, int, str], ...] = ()
     is_snapshot: bool = False
+    root: Path = Path()
 
     def labels(self) -> NDArray[np.int64]:
         return np.array([one.label for one in self.pictures], dtype=np.int64)
@@ -90,24 +90,23 @@ def inputs(pictures: Sequence[Picture], cache: Cache, view: View) -> NDArray[np.
         return np.stack([_input(one, cache, view, pool) for one in pictures])
 
 
-def relabelled(data: Dataset, cleaned: Path) -> Dataset:
+def relabelled(data: Dataset, path: Path) -> Dataset:
     """The rows of cleaned.csv (name,label): another label is taken over, a picture without a row is left out.
 
     name: path below the data folder, file name, or sha256. Raises UsageError.
     """
-    try:
-        with open(cleaned, newline="", encoding="utf-8") as file:
-            rows = {row["name"]: row["label"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{cleaned} must be a CSV file with the columns name and label: {error}") from None
-    if unknown := sorted(set(rows.values()) - set(data.classes)):
-        raise UsageError(f"{cleaned}: {unknown[0]!r} is not a class; there are {', '.join(data.classes)}")
-    kept = [(one, label) for one in data.pictures if (label := _word(one, rows)) is not None]
+    rows = cleaned.read_cleaned(path, data.classes)
+    kept = [(one, label) for one in data.pictures if (label := _word(one, data.root, rows)) is not None]
     return replace(data, pictures=tuple(replace(one, label=data.classes.index(label)) for one, label in kept))
 
 
-def _word(picture: Picture, rows: dict[str, str]) -> str | None:
-    names = (picture.sha256, f"{picture.path.parent.name}/{picture.path.name}", picture.path.name)
+def name_of(picture: Picture, root: Path) -> str:
+    """The name of a picture in suspects, decisions and cleaned.csv: its path below the data folder, with "/"."""
+    return picture.path.relative_to(root).as_posix()
+
+
+def _word(picture: Picture, root: Path, rows: Mapping[str, str]) -> str | None:
+    names = (picture.sha256, name_of(picture, root), picture.path.name)
     return next((rows[name] for name in names if name in rows), None)
 
 
@@ -121,7 +120,7 @@ def _of_snapshot(folder: Path, classes: Sequence[str]) -> Dataset:
         Picture(item.sha256, root / item.file, names.index(item.label), item.group, item.user, item.split)
         for item in found.items
     )
-    return Dataset(names, items, is_snapshot=True)
+    return Dataset(names, items, is_snapshot=True, root=root)
 
 
 def _of_folder(folder: Path, classes: Sequence[str]) -> Dataset:
@@ -131,11 +130,23 @@ def _of_folder(folder: Path, classes: Sequence[str]) -> Dataset:
     names = tuple(classes) or tuple(one.name for one in folders if any(one.iterdir()))
     if unknown := [one.name for one in folders if one.name not in names and any(one.iterdir())]:
         raise UsageError(f"{folder}: the folder {unknown[0]} is not a class; there are {', '.join(names)}")
-    paths = [(path, names.index(one.name)) for one in folders if one.name in names for path in sorted(one.iterdir())]
-    files = [(path, label) for path, label in paths if path.is_file() and not path.name.startswith(".")]
+    files = [(path, names.index(one.name)) for one in folders if one.name in names for path in files_below(one)]
     if not files:
         raise UsageError(f"{folder}: no pictures; it needs a folder for each class, or a {snapshot.SNAPSHOT}")
-    return Dataset(names, tuple(Picture(_sha256(path), path, label) for path, label in files))
+    return Dataset(names, tuple(Picture(_sha256(path), path, label) for path, label in files), root=folder)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file in a folder and its subfolders, sorted; hidden files and folders are passed over."""
+    found: list[Path] = []
+    for one in sorted(folder.iterdir()):
+        if one.name.startswith("."):
+            continue
+        if one.is_dir() and not one.is_symlink():
+            found += files_below(one)
+        elif one.is_file():
+            found.append(one)
+    return found
 
 
 def _sha256(path: Path) -> str:
