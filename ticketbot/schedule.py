@@ -29,6 +29,7 @@ from ticketbot.app import App
 from ticketbot.db import Database
 from ticketbot.db.leases import is_over
 from ticketbot.db.models import Lease
+from ticketbot.db.rows import rows
 from ticketbot.db.slots import finish_slot, take_slot
 from ticketbot.errors import SettingsError, TicketbotError
 from ticketbot.failpoints import failpoint
@@ -95,7 +96,7 @@ class Leader:
                 )
             )
         # Counted from before the UPDATE and on our own monotonic clock: we stop believing before others may take it.
-        self._until = time.monotonic() + self.lease_s if changed.rowcount else 0.0  # type: ignore[attr-defined]
+        self._until = time.monotonic() + self.lease_s if rows(changed) else 0.0
         return self.is_leader()
 
     def is_leader(self) -> bool:

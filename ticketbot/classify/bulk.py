@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from ticketbot.db import Database
 from ticketbot.db.leases import is_over
 from ticketbot.db.models import File, Model, Picture, Prediction
+from ticketbot.db.rows import rows
 from ticketbot.errors import ImageError
 from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
@@ -223,7 +224,7 @@ def _ours(session: Session, seen: Seen, model_id: str) -> bool:
         .where(Picture.sha256 == seen.claim.sha256, Picture.token == seen.claim.token, Picture.state == "staged")
         .values(model_id=model_id, lease_until=0.0, **(seen.facts or {}))
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return bool(rows(changed))
 
 
 def _put(session: Session, db: Database, row: Prediction) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import and_, bindparam, delete, select, update
 from ticketbot.collect.listing import Listed, Row
 from ticketbot.collect.settled import Observation
 from ticketbot.db.models import Directory, File, Source
+from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
 from ticketbot.failpoints import failpoint
 
@@ -155,7 +156,7 @@ class Book:
     def _mark_gone(self, ids: list[int]) -> int:
         query = update(FILE).where(FILE.c.id.in_(ids), FILE.c.state != "gone")  # type: ignore[arg-type]
         with self._db.write() as session:
-            return session.execute(query.values(state="gone", reason=None, resolve_due_at=None)).rowcount  # type: ignore[attr-defined]
+            return rows(session.execute(query.values(state="gone", reason=None, resolve_due_at=None)))
 
     def _below(self, table: Any, path: bytes) -> Any:
         # "/" + 1 is "0": everything that begins with path/.

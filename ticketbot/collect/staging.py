@@ -28,6 +28,7 @@ from ticketbot.collect.settled import Observation, decide
 from ticketbot.contracts import store
 from ticketbot.contracts.store import open_staged, path_of
 from ticketbot.db.models import Directory, File, FileTicket, Picture
+from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
 from ticketbot.errors import StorageError, UsageError
 from ticketbot.failpoints import failpoint
@@ -347,7 +348,7 @@ class _Staging:
                 self.report.refused["erased"] += 1
         mine = (File.id == due.id, File.state == due.state, File.observed_at == due.observed_at)
         done = session.execute(update(File).where(*mine).values(**values).execution_options(synchronize_session=False))
-        if done.rowcount and values["state"] == "staged":  # type: ignore[attr-defined]
+        if rows(done) and values["state"] == "staged":
             self.report.staged += 1
         if values.get("reason") in ("vanished", "swapped"):
             self._list_again(session, due.path)

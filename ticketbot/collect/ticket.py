@@ -26,6 +26,7 @@ from ticketbot.collect.book import source_row
 from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
 from ticketbot.collect.opening import Clock
 from ticketbot.db.models import File, FileTicket
+from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
 from ticketbot.failpoints import failpoint
 from ticketbot.settings import PathLookup, Source, SqlLookup
@@ -223,7 +224,7 @@ class _Round:
         """False: another process was quicker, or the file changed; then nothing is ours to do."""
         mine = (File.id == file.id, File.resolve_due_at == file.due_at, File.sha256 == file.sha256)
         query = update(File).where(*mine).values(**values).execution_options(synchronize_session=False)
-        return bool(session.execute(query).rowcount)  # type: ignore[attr-defined]
+        return bool(rows(session.execute(query)))
 
 
 def _as_tickets(found: Sequence[Any]) -> list[str]:

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
 from ticketbot.db.models import Answer, Audit, EndpointState, Switch
+from ticketbot.db.rows import rows
 from ticketbot.deliver import alerts, breaker, endpoints, keys
 from ticketbot.deliver.claim import PAUSED
-from ticketbot.deliver.rows import rows
 from ticketbot.errors import Conflict, UsageError
 from ticketbot.settings import Settings
 

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
 from ticketbot.db.models import Answer, Attempt, Audit, EndpointState
+from ticketbot.db.rows import rows
 from ticketbot.deliver import alerts, breaker, endpoints, retry
 from ticketbot.deliver.claim import PENDING, Claim
 from ticketbot.deliver.retry import Outcome, RetryDecision
-from ticketbot.deliver.rows import rows
 from ticketbot.failpoints import failpoint
 from ticketbot.settings import Settings
 

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from ticketbot.contracts.events import Event, EventPicture, body, shown_path
 from ticketbot.db import Database
 from ticketbot.db.models import Answer, File, FileTicket, Label, Picture, Prediction, Said, Source, Ticket
+from ticketbot.db.rows import rows
 from ticketbot.deliver import rule
-from ticketbot.deliver.rows import rows
 from ticketbot.deliver.rule import PERSON, Choice, Word
 from ticketbot.deliver.ulid import message_id
 from ticketbot.failpoints import failpoint

@@ -22,6 +22,7 @@ from ticketbot.contracts.bundle import MANIFEST, Manifest
 from ticketbot.contracts.files import sync_folder
 from ticketbot.db import Database
 from ticketbot.db.models import Audit, Model
+from ticketbot.db.rows import rows
 from ticketbot.errors import BundleRefused, Conflict, UsageError
 from ticketbot.failpoints import failpoint
 from ticketbot.judge import trust
@@ -162,7 +163,7 @@ def tidy(db: Database, settings: Settings) -> list[str]:
                 .values(state="retired")
             )
         place = folder_of(settings, model.id)
-        if changed.rowcount and place.is_dir():  # type: ignore[attr-defined]
+        if rows(changed) and place.is_dir():
             shutil.rmtree(place)
             gone.append(model.id)
     _sweep_copies(settings)

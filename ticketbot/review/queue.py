@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
 from ticketbot.db.models import Label, LabelEvent, Model, Picture, Prediction
+from ticketbot.db.rows import rows
 
 RANDOM_SHARE = 0.1
 # What a reviewer said these about comes back to somebody else, not to them.
@@ -100,7 +101,7 @@ def _hold(db: Database, wanted: list[str], holder: str, now: float, lease_s: flo
             free = or_(Picture.review_until <= now, Picture.review_holder == holder)
             change = update(Picture).where(Picture.sha256 == sha256, Picture.state == "staged", free)
             done = session.execute(change.values(review_holder=holder, review_until=now + lease_s))
-            if done.rowcount:  # type: ignore[attr-defined]
+            if rows(done):
                 held.add(sha256)
     return [sha256 for sha256 in wanted if sha256 in held]
 

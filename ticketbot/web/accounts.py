@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.db.models import Account, WebSession
+from ticketbot.db.rows import rows
 from ticketbot.errors import Conflict, Refused
 
 ROLES = ("viewer", "reviewer", "admin")
@@ -91,7 +92,7 @@ def set_password(session: Session, account_id: int, hashed: str, invite: str | N
     if invite is not None:
         change = change.where(Account.invite_hash == digest(invite))
     done = session.execute(change.values(password=hashed, invite_hash=None, invite_until=None))
-    if done.rowcount != 1:  # type: ignore[attr-defined]
+    if rows(done) != 1:
         raise Conflict("This invitation was used already.")
     sign_out_everywhere(session, account_id)
 

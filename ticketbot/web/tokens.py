@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.db.models import ApiToken
+from ticketbot.db.rows import rows
 from ticketbot.errors import Refused
 from ticketbot.web.accounts import digest
 
@@ -56,7 +57,7 @@ def touch(session: Session, token_id: str, now: float) -> None:
 def revoke(session: Session, token_id: str, now: float) -> bool:
     """-> False when there is no such token, or it was revoked before."""
     change = update(ApiToken).where(ApiToken.id == token_id, ApiToken.revoked_at.is_(None)).values(revoked_at=now)
-    return session.execute(change).rowcount == 1  # type: ignore[attr-defined]
+    return rows(session.execute(change)) == 1
 
 
 def listed(session: Session) -> list[ApiToken]:
