@@ -43,7 +43,7 @@ def receiver(office, match):
     else:
         office.desk.script(*answers)
     if re.search(r"120 h|5 days|a week", text):
-        office.overrides["deliver.schedule_s"] = [0, 431_000, 1_100, 5]
+        office.overrides |= {"deliver.schedule_s": [0, 431_000, 1_100, 5], "deliver.jitter": 0}
     office.put()
 
 

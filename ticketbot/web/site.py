@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, current_app, request, url_for
+from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import RequestEntityTooLarge, SecurityError
@@ -36,9 +37,20 @@ MENU = (
 csrf = CSRFProtect()
 
 
+class Json(DefaultJSONProvider):
+    """JSON that nests too deep for Python is bad JSON, not an error of ours."""
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        try:
+            return super().loads(s, **options)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+
 def create_app(made: Services, blueprints: Iterable[Blueprint] = ()) -> Flask:
     """The WSGI app. Raises TypeError when a view does not say what it needs."""
     app = Flask(__name__)
+    app.json = Json(app)
     app.extensions[KEY] = made
     app.config.update(_config(made))
     app.jinja_env.undefined = StrictUndefined

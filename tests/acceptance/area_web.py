@@ -1,0 +1,87 @@
+"""The web app with all its pages, and the real server where a sentence is about sockets.
+
+The input is a sentence; WEB_SCENES finds, by pattern, who sends what. A scene returns the answers in the order of the
+sentence; what else was seen (a log, a cookie, rows) goes into `office.seen`.
+"""
+
+import fnmatch
+import logging
+import re
+from types import SimpleNamespace
+
+from tests.acceptance import databases
+from tests.acceptance.web_scenes import SCENES, Office
+
+HEADERS = {
+    *("Content-Disposition", "Content-Type", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy"),
+    *("Strict-Transport-Security", "Set-Cookie", "Cache-Control", "Location", "Allow", "Retry-After"),
+    *("Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Permissions-Policy", "WWW-Authenticate"),
+}
+EXPECT = {"status", "code", "logged", "retry_after", "rotated", "redirect", "body_has_no", "rows", *HEADERS}
+GIVEN = set()
+
+
+def run(case, request):
+    scene = scene_of(case.input)
+    caplog = request.getfixturevalue("caplog")
+    caplog.set_level(logging.DEBUG)
+    with databases.each(request) as grounds:
+        for folder, db in grounds:
+            caplog.clear()
+            with Office(folder, db, request) as office:
+                before = office.rows()
+                answers = scene(office)
+                office.seen.setdefault("extra_rows", office.rows() - before)
+                check(case.expect, answers, office, caplog.text)
+
+
+def scene_of(text):
+    """Who sends what the sentence says. Raises LookupError."""
+    for pattern, scene in SCENES:
+        if match := re.search(pattern, text, re.IGNORECASE):
+            return lambda office: scene(office, match)
+    raise LookupError(f"nobody knows how to send {text!r}")
+
+
+def check(expect, answers, office, log):
+    if "status" in expect:
+        _check_status(expect["status"], answers)
+    if "code" in expect:
+        assert {answer.json["code"] for answer in answers} == {expect["code"]}
+    if "logged" in expect:
+        assert office.seen["secret"] not in log and "=…" in log
+    if "retry_after" in expect:
+        assert ("Retry-After" in answers[-1].headers) == expect["retry_after"]
+        assert int(answers[-1].headers["Retry-After"]) > 0
+    if "rotated" in expect:
+        assert office.seen["rotated"] == expect["rotated"]
+    if "redirect" in expect:
+        assert {answer.location for answer in answers} == {expect["redirect"]}
+    if "rows" in expect:
+        assert "none" in expect["rows"] and office.seen["extra_rows"] <= 0
+    for name in HEADERS & set(expect):
+        for answer in answers:
+            assert _fits(answer.headers.get(name, ""), expect[name]), (name, answer.headers)
+    for answer in answers:
+        body = answer.text if isinstance(answer, SimpleNamespace) else answer.data.decode("utf-8", "replace")
+        assert not any(word in body for word in expect.get("body_has_no", ()))
+        assert "Traceback" not in body and answer.status_code not in (502, 503)
+        if answer.status_code == 500:
+            assert office.seen.get("error_is_meant"), body
+
+
+def _check_status(wanted, answers):
+    """One status for all answers; or a list: one each, in order, or (for many answers) those that are fine."""
+    found = [answer.status_code for answer in answers]
+    if isinstance(wanted, int):
+        assert set(found) == {wanted} or found[-1:] == [wanted], found
+    elif len(wanted) == len(found):
+        assert found == wanted or set(found) <= set(wanted), found
+    else:
+        assert set(found) <= set(wanted), found
+
+
+def _fits(value, wanted):
+    """ "..." stands for anything."""
+    pattern = wanted.replace("[", "[[]").replace("...", "*").replace("…", "*")
+    return fnmatch.fnmatchcase(value, pattern) or value.startswith(wanted)
