@@ -20,18 +20,12 @@ import click
 
 from ticketbot.errors import BundleRefused, SettingsError, TrainingFailed, UsageError
 from trainer import recipe as recipes
-from trainer.data.cache import Cache, default_folder
+from trainer.commands import COMMANDS
+from trainer.data.cache import Cache
+from trainer.options import FILE, FOLDER, cache_option
 from trainer.progress import Progress
 
 BAD_INPUT, REFUSED, FAILED = 2, 3, 1
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-cache_option = click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    default=default_folder,
-    help="Where decoded pictures and features are kept.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,6 +125,10 @@ def predict(files: tuple[Path, ...], bundle: Path, as_json: bool) -> None:
         click.echo(json.dumps(one) if as_json else _line(one))
     if failed:
         sys.exit(FAILED)
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def _line(one: dict[str, Any]) -> str:

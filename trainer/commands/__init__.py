@@ -1,0 +1,9 @@
+"""The commands around the training: get pictures, look at them, clean them, look at what a bundle gets wrong."""
+
+from __future__ import annotations
+
+import click
+
+from trainer.commands import gather
+
+COMMANDS: tuple[click.Command, ...] = (gather.urls,)

@@ -1,0 +1,22 @@
+"""Which words do several commands of the trainer share?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trainer.data.cache import default_folder
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW = click.Path(path_type=Path)
+data_option = click.option(
+    "--data", type=FOLDER, required=True, help="A folder with a folder per class, or a snapshot."
+)
+recipe_option = click.option(
+    "--recipe", type=FILE, help="Recipe file; needs only what it changes of config/recipe.toml."
+)
+cache_option = click.option(
+    "--cache", type=NEW, default=default_folder, help="Where decoded pictures and features are kept."
+)
