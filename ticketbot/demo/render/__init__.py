@@ -20,6 +20,7 @@ from ticketbot.demo.render.tickets import ticket_picture
 CATEGORIES = ("errors", "reports", "screens", "tickets")
 _DRAWN = {"errors": draw_error, "reports": draw_report, "screens": draw_screen}
 _PORTRAIT_SHARE = {"errors": 0.2, "reports": 0.4, "screens": 0.25}
+_DARK_SHARE = {"errors": 0.2, "reports": 0.1, "screens": 0.2}
 
 
 def render(category: str, rng: random.Random) -> Image.Image:
@@ -27,7 +28,7 @@ def render(category: str, rng: random.Random) -> Image.Image:
     if category == "tickets":
         picture = ticket_picture(rng)
     else:
-        canvas = Canvas(pick_size(rng, _PORTRAIT_SHARE[category]), rng)
+        canvas = Canvas(pick_size(rng, _PORTRAIT_SHARE[category]), rng, dark_share=_DARK_SHARE[category])
         _DRAWN[category](canvas)
         picture = canvas.image
     return lens.handle(picture, rng, category)

@@ -53,7 +53,7 @@ class Theme:
     radius: int  # of buttons and cards
 
 
-def pick_theme(rng: random.Random, dark_share: float = 0.22) -> Theme:
+def pick_theme(rng: random.Random, dark_share: float) -> Theme:
     dark = rng.random() < dark_share
     page = rng.choice(_DARK if dark else _LIGHT)
     ink = mix(WHITE, page, rng.uniform(0.0, 0.2)) if dark else mix(BLACK, page, rng.uniform(0.0, 0.28))
@@ -76,9 +76,11 @@ def pick_theme(rng: random.Random, dark_share: float = 0.22) -> Theme:
 class Canvas:
     """A picture in the making: `image`, and what draws on it. Everything random comes from `rng`."""
 
-    def __init__(self, size: tuple[int, int], rng: random.Random, theme: Theme | None = None) -> None:
+    def __init__(
+        self, size: tuple[int, int], rng: random.Random, theme: Theme | None = None, *, dark_share: float = 0.0
+    ) -> None:
         self.rng = rng
-        self.theme = theme or pick_theme(rng)
+        self.theme = theme or pick_theme(rng, dark_share)
         if theme is None:  # a wide picture comes from a screen with small pixels, where letters have more of them
             self.restyle(size=round(self.theme.size * max(1.0, size[0] / 1000)))
         self.words: Words = pick_words(rng)

@@ -167,7 +167,8 @@ def _trace(c: Canvas) -> None:
 
 def _blue_screen(c: Canvas) -> None:
     """Windows stopped: the old one in letters of a terminal, the new one with its sad face."""
-    ground: Colour = c.rng.choice([(0, 0, 170), (0, 120, 215), (10, 60, 140), (0, 0, 128), (30, 30, 30), (140, 20, 30)])
+    grounds = [(0, 0, 170), (0, 120, 215), (10, 60, 140), (0, 0, 128), (30, 30, 30), (140, 20, 30)]
+    ground: Colour = c.rng.choices(grounds, weights=[3, 4, 3, 3, 1, 1])[0]
     c.fill(c.box, ground)
     width, height = c.image.size
     if c.rng.random() < 0.5:

@@ -120,9 +120,9 @@ def scan(image: Image.Image, rng: random.Random) -> Image.Image:
 def handle(image: Image.Image, rng: random.Random, category: str) -> Image.Image:
     """What may happen to a picture of any class before somebody attaches it."""
     luck = rng.random()
-    if category == "reports" and luck < 0.3:
+    if category == "reports" and luck < 0.25:
         image = scan(image, rng)
-    elif category != "tickets" and luck > 0.87:
+    elif category != "tickets" and luck > 0.9:
         image = photograph(image, rng)
     if rng.random() < 0.15:
         image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.7, 1.25))

@@ -13,6 +13,8 @@ from ticketbot.demo.render.windows import browser, program, url
 
 def draw_report(c: Canvas) -> None:
     """Fills the canvas with a report of one of the kinds below."""
+    if not c.theme.dark and c.rng.random() < 0.4:
+        c.restyle(page=WHITE)  # paper is white more often than windows are
     kinds: list[Callable[[Canvas], None]]
     if c.image.height > c.image.width:
         kinds = [_sheet, _invoice, _viewer, _dashboard]
