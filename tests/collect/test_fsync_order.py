@@ -30,10 +30,13 @@ CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)")
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
+    return traced(tmp_path_factory.mktemp("strace"))
+
+
+def traced(tmp_path):
     """(name, arguments) of every successful call that writes, syncs or renames, in order; descriptors are paths."""
     if shutil.which("strace") is None:
         missing("strace is not installed (apt-get install strace)")
-    tmp_path = tmp_path_factory.mktemp("strace")
     (tmp_path / "erp" / "1").mkdir(parents=True)
     (tmp_path / "erp" / "1" / "a.jpg").write_bytes(b"\xff\xd8\xff picture")
     trace = tmp_path / "trace"
