@@ -33,3 +33,8 @@ class Progress:
     def note(self, text: str) -> None:
         """Something people should read, in the log in any case."""
         sys.stderr.write(f"{text}\n")
+
+
+def shown(text: str) -> str:
+    """A stranger's name or address, fit for a terminal and a line."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200])

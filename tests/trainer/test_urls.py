@@ -12,7 +12,7 @@ from ticketbot.errors import AddressRefused, FetchError, ImageError, UsageError
 from trainer.cli import cli
 from trainer.data import urls
 from trainer.data.urls import Reply, Wish
-from trainer.progress import Progress
+from trainer.progress import Progress, shown
 
 HERE = ("127.0.0.0/8",)
 
@@ -213,7 +213,7 @@ def test_each_error_has_its_word(error, outcome):
 
 
 def test_what_is_shown_moves_no_cursor():
-    assert urls.shown("http://a/\x1b[2J\u202e" + "x" * 300) == ("http://a/?[2J?" + "x" * 300)[:200]
+    assert shown("http://a/\x1b[2J\u202e" + "x" * 300) == ("http://a/?[2J?" + "x" * 300)[:200]
 
 
 def test_the_command_reports_and_ends_with_1_when_a_class_has_nothing(site, tmp_path):

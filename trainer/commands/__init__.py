@@ -6,4 +6,4 @@ import click
 
 from trainer.commands import gather
 
-COMMANDS: tuple[click.Command, ...] = (gather.urls,)
+COMMANDS: tuple[click.Command, ...] = (gather.urls, gather.verify, gather.show)

@@ -29,7 +29,7 @@ from ticketbot.contracts.files import write_whole
 from ticketbot.errors import AddressRefused, ImageError, Refused, UsageError
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.net import fetch
-from trainer.progress import Progress
+from trainer.progress import Progress, shown
 
 JOURNAL = "urls.jsonl"
 LIST_NAME = re.compile(r"urls_([A-Za-z0-9_-]{1,40})\.(?:csv|txt)")
@@ -218,11 +218,6 @@ def summary(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
     for one in entries:
         found[one.outcome][one.code if one.outcome != DUPLICATE else ""] += 1
     return {outcome: dict(codes) for outcome, codes in found.items()}
-
-
-def shown(url: str) -> str:
-    """An address from a stranger's list, fit for a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in url[:200])
 
 
 def _fetching(get: Callable[..., bytes], allow: Sequence[str], pool: DecoderPool) -> Callable[[Wish], Reply]:
