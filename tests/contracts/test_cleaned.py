@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketbot.contracts import cleaned
+from ticketbot.contracts import cleaned, tables
 from ticketbot.contracts.cleaned import Decision
 from ticketbot.errors import UsageError
 
@@ -31,8 +31,8 @@ def test_no_cell_is_a_formula(tmp_path):
 
 @given(st.text())
 def test_a_cell_comes_back_as_it_went_and_starts_no_formula(text):
-    cell = cleaned.csv_cell(text)
-    assert cleaned.plain_cell(cell) == text and not cell.startswith(cleaned.FORMULA)
+    cell = tables.csv_cell(text)
+    assert tables.plain_cell(cell) == text and not cell.startswith(tables.FORMULA)
 
 
 def test_the_second_pass_keeps_the_first_ones_decisions():

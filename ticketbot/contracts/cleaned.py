@@ -5,25 +5,22 @@ its consequence, as in the article: name,label of the kept rows; who has no row 
 below the data folder with "/" ("errors/sub/a.jpg"), or a picture's sha256.
 
 A picture may be decided more than once, by several people and in several passes: the latest word counts, and none is
-lost. Cells that a spreadsheet would run as a formula get a ' in front on the way out and lose it on the way in.
+lost.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ticketbot.contracts.files import write_whole
+from ticketbot.contracts import tables
 from ticketbot.errors import UsageError
 
 KEEP, RELABEL, DELETE = DECISIONS = ("keep", "relabel", "delete")
 COLUMNS = ("name", "decision", "label", "old", "who", "when", "reason")
 CLEANED = ("name", "label")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def when(now: float) -> str:
 def read_decisions(path: Path, classes: Collection[str]) -> list[Decision]:
     """Raises UsageError, with the line, for an unknown decision or class, a time that is none, a missing column."""
     found = []
-    for number, row in _rows(path, COLUMNS):
+    for number, row in tables.read(path, COLUMNS):
         one = Decision(**{column: row[column] for column in COLUMNS})
         if wrong := _wrong(one, classes):
             raise UsageError(f"{path}, line {number}: {wrong}")
@@ -64,7 +61,7 @@ def read_decisions(path: Path, classes: Collection[str]) -> list[Decision]:
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    _write(path, COLUMNS, (astuple(one) for one in decisions))
+    tables.write(path, COLUMNS, (astuple(one) for one in decisions))
 
 
 def merged(*passes: Iterable[Decision]) -> list[Decision]:
@@ -88,7 +85,7 @@ def applied(labels: Mapping[str, str], decisions: Iterable[Decision]) -> dict[st
 def read_cleaned(path: Path, classes: Collection[str]) -> dict[str, str]:
     """name -> label. Raises UsageError for a class that is unknown, a name with two labels, a missing column."""
     found: dict[str, str] = {}
-    for number, row in _rows(path, CLEANED):
+    for number, row in tables.read(path, CLEANED):
         name, label = row["name"], row["label"]
         if label not in classes:
             raise UsageError(f"{path}, line {number}: {_unknown(label, classes)}")
@@ -98,17 +95,7 @@ def read_cleaned(path: Path, classes: Collection[str]) -> dict[str, str]:
 
 
 def write_cleaned(path: Path, labels: Mapping[str, str]) -> None:
-    _write(path, CLEANED, labels.items())
-
-
-def csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula; `plain_cell` gives back every text that was passed in."""
-    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
-
-
-def plain_cell(cell: str) -> str:
-    """What `csv_cell` was given."""
-    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA) else cell
+    tables.write(path, CLEANED, labels.items())
 
 
 def _wrong(one: Decision, classes: Collection[str]) -> str:
@@ -128,26 +115,3 @@ def _wrong(one: Decision, classes: Collection[str]) -> str:
 
 def _unknown(label: str, classes: Collection[str]) -> str:
     return f"{label!r} is not a class; there are {', '.join(sorted(classes))}"
-
-
-def _rows(path: Path, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line, {column: text}) of a CSV; names of files may hold bytes that are no text (surrogateescape)."""
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if missing := set(columns) - set(reader.fieldnames or ()):
-                needs = " and ".join(columns)
-                raise UsageError(f"{path}: needs the columns {needs}; {', '.join(sorted(missing))} missing")
-            return [(reader.line_num, {column: plain_cell(row[column] or "") for column in columns}) for row in reader]
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except csv.Error as error:
-        raise UsageError(f"{path}: not a CSV file: {error}") from None
-
-
-def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow(columns)
-    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
-    write_whole(path, stream.getvalue().encode("utf-8", "surrogateescape"))

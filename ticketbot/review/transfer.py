@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ticketbot.contracts import store
-from ticketbot.contracts.cleaned import csv_cell, plain_cell
+from ticketbot.contracts.tables import csv_cell, plain_cell
 from ticketbot.db.models import File, Label, LabelEvent, Picture
 from ticketbot.db.session import Database
 from ticketbot.errors import UsageError

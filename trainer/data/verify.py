@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ticketbot.contracts.cleaned import csv_cell
 from ticketbot.contracts.files import write_whole
+from ticketbot.contracts.tables import csv_cell
 from ticketbot.errors import ImageError, Refused, UsageError
 from ticketbot.imaging.decode import MAX_PX, DecoderPool, encode_jpeg, encode_png
 from trainer.data.pictures import DECODERS, TIMEOUT_S, files_below
