@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ TAG_THRESHOLD = 0.5
 def run(*, exit_: bool, seed: int, arch: str, data: Path | None, folder: Path, json_file: Path | None) -> int:
     """The demo. -> 0 when every promise was kept, 1 otherwise. Raises UsageError when `folder` is somebody's."""
     folder = _fresh(folder)
+    # Told to end, it ends the service too, by the way out of the `with` below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pictures: Pictures = FolderPictures(data, seed) if data else RenderedPictures(seed)
     report = Report()
     demo = Demo(folder, seed, arch, pictures, rendered=data is None, report=report)

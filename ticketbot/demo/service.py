@@ -35,7 +35,7 @@ def write_settings(folder: Path, values: dict[str, dict[str, Any]]) -> Path:
 
 
 class Service:
-    """Started by `with`; `said` is its log. Ended with SIGTERM, or with the demo's own death."""
+    """Started by `with`; `said` is its log. Ended with SIGTERM at the end of the `with`."""
 
     def __init__(self, config: Path) -> None:
         self.settings = settings.load(config, {})
