@@ -8,18 +8,21 @@ PostgreSQL: READ COMMITTED; claims use FOR UPDATE SKIP LOCKED. Transactions stay
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from ticketbot.errors import SettingsError
 
 BUSY_TIMEOUT_MS = 10_000
+# Our own transactions last milliseconds: who holds the lock for a second is in trouble.
+LOCK_PATIENCE_S = 1.0
 # WAL needs shared memory, which these do not give across hosts.
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 
@@ -57,6 +60,29 @@ class Database:
     def for_claim(self, query: Any) -> Any:
         """Pass over rows another worker is claiming (PostgreSQL); SQLite's BEGIN IMMEDIATE already excludes it."""
         return query if self.is_sqlite else query.with_for_update(skip_locked=True)
+
+    def can_write(self) -> bool:
+        """Could somebody write now? False when it is read-only, or locked by one who does not let go.
+
+        Raises SQLAlchemyError when PostgreSQL does not answer at all.
+        """
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                return connection.scalar(text("SHOW transaction_read_only")) == "off"
+        probe = sqlite3.connect(self.path, timeout=LOCK_PATIENCE_S, isolation_level=None)
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        finally:
+            probe.close()
+        return True
+
+    @property
+    def path(self) -> str:
+        """SQLite's file."""
+        return self.url.removeprefix("sqlite:///").split("?")[0]
 
     def close(self) -> None:
         self.engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
@@ -16,6 +17,9 @@ from ticketbot.web.context import Services, services
 
 blueprint = Blueprint("health", __name__)
 
+# With less the database itself may fail at any moment.
+ROOM_BYTES = 16 * 2**20
+
 
 @blueprint.get("/healthz")
 @public
@@ -27,7 +31,7 @@ def alive() -> ResponseReturnValue:
 @blueprint.get("/readyz")
 @public
 def ready() -> ResponseReturnValue:
-    """200 when database, schema and (where one is required) model are there, else 503; says which is missing."""
+    """200 when we can work: database, schema, room on the disk, and (where one is required) a model; else 503."""
     found = checks(services())
     good = all(found.values())
     return jsonify(ready=good, checks={name: "ok" if value else "missing" for name, value in found.items()}), (
@@ -40,9 +44,11 @@ def checks(made: Services) -> dict[str, bool]:
         schema = migrate.current(made.db) == _head(made.db)
         with made.db.read() as session:
             champion = schema and session.scalar(select(Model.id).where(Model.state == "champion")) is not None
+            writable = made.db.can_write()
     except SQLAlchemyError:
         return {"database": False}
-    found = {"database": True, "schema": schema}
+    room = shutil.disk_usage(made.settings.data_dir).free >= ROOM_BYTES
+    found = {"database": True, "schema": schema, "writable": writable, "disk": room}
     return {**found, "model": champion} if made.model_required else found
 
 
