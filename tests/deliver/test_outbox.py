@@ -90,6 +90,17 @@ def test_a_persons_other_word_is_a_correction_in_order(world):
     assert [row.seq for row in world.answers()] == [1, 2, 3, 4]
 
 
+def test_a_correction_reaches_the_ticket_although_the_file_holds_another_picture_now(world):
+    file_id = world.picture("a", "T1")
+    world.predict("a", "errors")
+    world.decide()
+    with world.db.write() as session:
+        session.get(File, file_id).state = "settling"  # overwritten in the ERP, not staged again
+    world.label("a", "reports")
+    world.decide(after_s=0)
+    assert world.told()[2:] == ["picture.corrected T1 reports", "ticket.corrected T1 reports"]
+
+
 def test_a_persons_same_word_is_no_news(world):
     world.picture("a", "T1")
     world.predict("a", "errors")

@@ -79,7 +79,7 @@ def word_of(session: Session, settings: Settings, sha256: str) -> Word | None:
 
 
 def places(session: Session, settings: Settings, sha256: str) -> list[Place]:
-    """Every ticket (or file) this picture is on, sorted, each once with its first file."""
+    """Every ticket (or file) this picture is on or was spoken about, sorted, each once with its first file."""
     rows = session.execute(
         select(File.id, File.history, Source.name, FileTicket.ticket, FileTicket.endpoint)
         .join(Source, Source.id == File.source_id)
@@ -96,7 +96,16 @@ def places(session: Session, settings: Settings, sha256: str) -> list[Place]:
         key = ticket if source.require_ticket else f"{FILE_KEY}{file_id}"
         if key and endpoint in settings.endpoints:
             found[endpoint, key] = Place(endpoint, key, file_id)
+    for place in _told_before(session, sha256):
+        if place.endpoint in settings.endpoints:
+            found.setdefault((place.endpoint, place.key), place)
     return sorted(found.values())
+
+
+def _told_before(session: Session, sha256: str) -> list[Place]:
+    """Where something was said about it, even if its file holds another picture now: a correction belongs there too."""
+    rows = session.execute(select(Said.endpoint, Said.ticket, Said.file_id).where(Said.sha256 == sha256))
+    return [Place(endpoint, ticket, file_id or 0) for endpoint, ticket, file_id in rows]
 
 
 def decide_tickets(db: Database, settings: Settings, now: float) -> dict[str, int]:
