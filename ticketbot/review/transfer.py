@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ticketbot.contracts import store
+from ticketbot.contracts.files import sync_folder
 from ticketbot.contracts.tables import csv_cell, plain_cell
 from ticketbot.db.models import File, Label, LabelEvent, Picture
 from ticketbot.db.session import Database
@@ -127,6 +128,7 @@ def export_csv(db: Database, path: Path) -> int:
             os.fsync(file.fileno())
         failpoint("export.written")
         os.replace(draft, path)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
     return count
