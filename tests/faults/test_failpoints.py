@@ -1,7 +1,7 @@
 """F2: every named failpoint, struck by a kill, an exception, a full disk and a stall past the lease.
 
-A process is struck in the middle of its work; another one (with a clock past every lease) takes up what it left, and the
-invariants of the kill loop must hold. A failpoint that was not reached fails.
+A process is struck in the middle of its work; another one (with a clock past every lease) takes up what it left, and
+the invariants of the kill loop must hold. A failpoint that was not reached fails.
 """
 
 import ast

@@ -56,8 +56,9 @@ def test_nothing_is_lost_when_processes_are_killed_again_and_again(kind, jobs, k
     assert list((world.settings.data_dir / "staging" / "tmp").iterdir()) == []
     with capsys.disabled():
         print(
-            f"\n{kind}: {jobs} jobs, {kills} kills ({void} void) in {took_s:.0f} s, median {sorted(rates)[kills // 2]:.0f}"
-            f" deliveries/s before a kill; {len(desk.effects)} effects of {len(desk.requests)} requests;"
+            f"\n{kind}: {jobs} jobs, {kills} kills ({void} void) in {took_s:.0f} s,"
+            f" median {sorted(rates)[kills // 2]:.0f} deliveries/s before a kill;"
+            f" {len(desk.effects)} effects of {len(desk.requests)} requests;"
             f" recovery {max(crew.recoveries):.2f} s at most, own lag {crew.lag_s:.2f} s"
         )
     assert len(crew.recoveries) == kills
