@@ -7,7 +7,7 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import deliveries, labels, models, people, run
+from ticketbot.commands import deliveries, erase, labels, models, people, run
 from ticketbot.errors import SettingsError, TicketbotError, UsageError
 
 
@@ -55,6 +55,7 @@ for command in (
     deliveries.endpoints,
     people.users,
     people.tokens,
+    erase.erase,
 ):
     main.add_command(command)
 

@@ -20,7 +20,7 @@ from ticketbot.collect import staging, ticket, walk
 from ticketbot.db.slots import forget_old_slots
 from ticketbot.deliver import outbox, send
 from ticketbot.errors import NotReady
-from ticketbot.operate import pending
+from ticketbot.operate import erase, pending
 from ticketbot.retrain import run as retraining
 from ticketbot.retrain import shelf
 from ticketbot.review import folders, pictures, transfer
@@ -123,9 +123,12 @@ def sweep(app: App) -> dict[str, Counts]:
 
 
 def tidy(app: App) -> Counts:
-    """The nightly clean-up: models nobody needs, renderings nobody looked at, slots long past."""
+    """The nightly clean-up: what is kept for too long, models nobody needs, renderings nobody looked at, old slots."""
     forget_old_slots(app.db, app.now())
+    too_old = erase.too_old(app.settings, app.now())
+    erased = erase.erase(app.db, app.settings, too_old, who="staging.keep_days", now=app.now()) if too_old else None
     return {
+        "erased": erased.pictures if erased else 0,
         "models": len(shelf.tidy(app.db, app.settings)),
         "renderings": pictures.tidy(app.settings.data_dir, app.now()),
     }

@@ -112,6 +112,7 @@ class Collect(Section):
 
 class Staging(Section):
     max_gb: Annotated[float, Field(ge=0)]
+    keep_days: Annotated[float, Field(ge=0)]
 
 
 class Review(Section):

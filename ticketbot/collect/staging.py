@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ from ticketbot.collect.opening import Clock, ParentGone, Tree
 from ticketbot.collect.settled import Observation, decide
 from ticketbot.contracts import store
 from ticketbot.contracts.store import open_staged, path_of
+from ticketbot.db import tombstones
 from ticketbot.db.models import Directory, File, FileTicket, Picture
 from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
@@ -372,6 +373,8 @@ def _copy(fd: int, new: store.Incoming) -> None:
 
 def _state_of(db: Database, sha256: str) -> str | None:
     with db.read() as session:
+        if tombstones.has_picture(session, sha256):
+            return "erased"
         return session.scalar(select(Picture.state).where(Picture.sha256 == sha256))
 
 
@@ -382,8 +385,12 @@ def _add_picture(db: Database, session: Session, sha256: str, size_bytes: int, *
     session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
     found = session.execute(
         select(Picture.state, Picture.wanted).where(Picture.sha256 == sha256).with_for_update()
-    ).one()
-    if found.state == "erased":
+    ).one_or_none()
+    # Asked again now that the row is ours: it may have been erased since the copy, and its row with it.
+    if found is None or found.state == "erased":
+        return "erased"
+    if tombstones.has_picture(session, sha256):
+        session.execute(delete(Picture).where(Picture.sha256 == sha256))
         return "erased"
     change: dict[str, Any] = {"state": "staged"} if found.state == "archived" else {}
     if wanted and not found.wanted:

@@ -25,6 +25,7 @@ from ticketbot.collect.book import Book, source_row
 from ticketbot.collect.listing import Listed
 from ticketbot.collect.opening import Clock
 from ticketbot.contracts.events import shown_path
+from ticketbot.db import tombstones
 from ticketbot.db.models import Source as SourceRow
 from ticketbot.db.session import Database
 from ticketbot.failpoints import failpoint
@@ -109,6 +110,7 @@ class _Walk:
         # Folders as last listed, and the folders in each.
         self.before: dict[bytes, Listed] = {}
         self.inside: dict[bytes, list[bytes]] = defaultdict(list)
+        self.any_erased = False
         self.progress_s = collect.progress_s
         self.progress_at = collect.progress_s
 
@@ -156,6 +158,8 @@ class _Walk:
         self._say_done()
 
     def _remember(self) -> None:
+        with self.db.read() as session:
+            self.any_erased = tombstones.salt_of(session) is not None
         for path, listed in self.book.folders():
             self.before[path] = listed
             self.report.refused["extension"] += listed.others
@@ -224,6 +228,7 @@ class _Walk:
         rows = self.book.rows_in(folder.path)
         too_deep = len(self.open) > self.source.max_depth
         found = listing.read(folder.fd, self.wanted, rows, too_deep=too_deep)
+        self._leave_out_erased(folder.path, found, rows)
         self.report.folders_listed += 1
         self.files += len(found.files)
         failpoint("scan.listed")
@@ -239,6 +244,21 @@ class _Walk:
                 self.book.gone_folder(folder.path + b"/" + name if folder.path else name)
         folder.todo = found.folders
         self._note(folder.path, mtime_ns, at, bool(gone) or found.vanished > 0, found)
+
+    def _leave_out_erased(self, folder: bytes, found: listing.Listing, rows: dict[bytes, listing.Row]) -> None:
+        """A file that was erased and still lies there is not told about again."""
+        before = folder + b"/" if folder else b""
+        new = {
+            before + name: (look.ino, look.size_bytes, look.mtime_ns)
+            for name, (look, _) in found.files.items()
+            if look is not None and name not in rows
+        }
+        if not (self.any_erased and new):
+            return
+        with self.db.read() as session:
+            erased = tombstones.buried(session, self.row.id, new)
+        for path in erased:
+            del found.files[path[len(before) :]]
 
     @staticmethod
     def _is_gone(name: bytes, row: listing.Row, found: listing.Listing, folder: _Folder) -> bool:

@@ -161,6 +161,14 @@ class FileTicket(Base):
     __table_args__ = (Index("ix_file_ticket_ticket", "ticket"),)
 
 
+class Tombstone(Base):
+    """A file that was erased, as an HMAC (tombstones.py): not collected again, and nobody can read what it was."""
+
+    __tablename__ = "tombstone"
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    at: Mapped[float]
+
+
 class Picture(Base):
     """A content: staged once, however many files hold it."""
 

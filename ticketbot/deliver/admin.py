@@ -54,7 +54,12 @@ def redeliver(
     if not key or len(key) > 128 or (not ids and since is None):
         raise UsageError("redeliver needs a request key of 1 to 128 characters, and ids or a time")
     wanted = {"delivered", "dead"} if ids else set(states) & {"delivered", "dead", "cancelled"}
-    conditions: list[Any] = [Answer.state.in_(wanted), or_(Answer.redeliver_key.is_(None), Answer.redeliver_key != key)]
+    # A body that was erased is empty: there is nothing left to send.
+    conditions: list[Any] = [
+        Answer.state.in_(wanted),
+        Answer.body != b"",
+        or_(Answer.redeliver_key.is_(None), Answer.redeliver_key != key),
+    ]
     if ids:
         conditions.append(Answer.id.in_(ids))
     if since is not None:

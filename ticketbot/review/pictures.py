@@ -102,7 +102,9 @@ def forget(data_dir: Path, sha256: str) -> None:
 
 def tidy(data_dir: Path, now: float, *, unused_s: float = 7 * 86400.0) -> int:
     """Remove renderings made longer ago than unused_s. -> how many."""
-    old = [path for path in (data_dir / "cache").glob("*/*/*") if path.stat().st_mtime < now - unused_s]
+    # By size: the trainer keeps other things in the same folder.
+    made = (path for size in SIZES for path in (data_dir / "cache" / size).glob("*/*"))
+    old = [path for path in made if path.stat().st_mtime < now - unused_s]
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)

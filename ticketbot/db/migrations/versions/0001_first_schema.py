@@ -208,6 +208,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_source_name")),
     )
     op.create_table(
+        "tombstone",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_tombstone")),
+    )
+    op.create_table(
         "switch",
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
