@@ -39,6 +39,9 @@ def test_the_same_key_does_nothing_even_after_it_was_delivered(db):
         session.get(Answer, id_).state = "delivered"
     assert admin.redeliver(db, "key-1", "ann", NOW, ids=[id_]) == 0
     assert admin.redeliver(db, "key-2", "ann", NOW, ids=[id_]) == 1
+    with db.write() as session:
+        session.get(Answer, id_).state = "delivered"
+    assert admin.redeliver(db, "key-1", "ann", NOW, ids=[id_]) == 0, "not only the last key is remembered"
 
 
 def test_a_range_takes_the_dead_of_one_endpoint_since_a_time(db):

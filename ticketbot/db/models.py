@@ -405,8 +405,6 @@ class Answer(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
     delivered_at: Mapped[float | None]
-    # Of the last redelivery a person asked for; the same key again does nothing.
-    redeliver_key: Mapped[str | None] = mapped_column(String(128))
     __table_args__ = (
         UniqueConstraint("endpoint", "ticket", "seq"),
         one_of("state", ANSWER_STATES),
@@ -429,6 +427,15 @@ class Answer(Base):
         # The overview counts by state; without it every body is read.
         Index("ix_answer_state", "state", "delivered_at"),
     )
+
+
+class Redelivery(Base):
+    """A person asked to send answers again. The same key again, at whatever time, does nothing."""
+
+    __tablename__ = "redelivery"
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    who: Mapped[str] = mapped_column(Text)
+    at: Mapped[float]
 
 
 class Attempt(Base):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
-from ticketbot.db.models import Answer, Audit, EndpointState, Switch
+from ticketbot.db.models import Answer, Audit, EndpointState, Redelivery, Switch
 from ticketbot.db.rows import rows
 from ticketbot.deliver import alerts, breaker, endpoints, keys
 from ticketbot.deliver.claim import PAUSED
@@ -55,11 +55,7 @@ def redeliver(
         raise UsageError("redeliver needs a request key of 1 to 128 characters, and ids or a time")
     wanted = {"delivered", "dead"} if ids else set(states) & {"delivered", "dead", "cancelled"}
     # A body that was erased is empty: there is nothing left to send.
-    conditions: list[Any] = [
-        Answer.state.in_(wanted),
-        Answer.body != b"",
-        or_(Answer.redeliver_key.is_(None), Answer.redeliver_key != key),
-    ]
+    conditions: list[Any] = [Answer.state.in_(wanted), Answer.body != b""]
     if ids:
         conditions.append(Answer.id.in_(ids))
     if since is not None:
@@ -68,9 +64,10 @@ def redeliver(
         conditions.append(Answer.endpoint == endpoint)
     again = {"state": "pending", "attempts": 0, "due_at": now, "lease_until": 0.0, "delivered_at": None}
     with db.write() as session:
-        changed = session.execute(
-            update(Answer).where(*conditions).values(**again, token=Answer.token + 1, redeliver_key=key)
-        )
+        wish = db.insert(Redelivery).values(key=key, who=who, at=now).on_conflict_do_nothing()
+        if session.execute(wish.returning(Redelivery.key)).first() is None:
+            return 0
+        changed = session.execute(update(Answer).where(*conditions).values(**again, token=Answer.token + 1))
         if n := rows(changed):
             detail = {"key": key, "ids": list(ids)[:100], "since": since, "endpoint": endpoint, "n": n}
             _note(session, now, who, "answers sent again", **detail)

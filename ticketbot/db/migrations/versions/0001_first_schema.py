@@ -44,7 +44,6 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.Column("delivered_at", sa.Float(precision=53), nullable=True),
-        sa.Column("redeliver_key", sa.String(length=128), nullable=True),
         sa.CheckConstraint(
             "state IN ('held', 'pending', 'delivered', 'dead', 'cancelled')", name=op.f("ck_answer_state")
         ),
@@ -185,6 +184,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_picture_staged_at", ["staged_at"], unique=False)
 
     op.create_table(
+        "redelivery",
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_redelivery")),
+    )
+    op.create_table(
         "sorted_copy",
         sa.Column("path", sa.LargeBinary(), nullable=False),
         sa.Column("ino", sa.BigInteger(), nullable=False),
@@ -206,12 +212,6 @@ def upgrade() -> None:
         sa.Column("root_id", sa.String(length=48), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
         sa.UniqueConstraint("name", name=op.f("uq_source_name")),
-    )
-    op.create_table(
-        "tombstone",
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("at", sa.Float(precision=53), nullable=False),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_tombstone")),
     )
     op.create_table(
         "switch",
@@ -238,6 +238,12 @@ def upgrade() -> None:
     with op.batch_alter_table("ticket", schema=None) as batch_op:
         batch_op.create_index("ix_ticket_due", ["due_at"], unique=False)
 
+    op.create_table(
+        "tombstone",
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_tombstone")),
+    )
     op.create_table(
         "training",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
