@@ -1,4 +1,4 @@
-"""Processes that start in milliseconds: forked, as `ticketbot serve` forks them, from a server that imported everything.
+"""Processes that start in milliseconds: forked, as `ticketbot serve` forks them, by one that imported everything.
 
 process = start(function, *arguments)   a multiprocessing.Process, started; its arguments are pickled
 """
