@@ -21,7 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 from ticketbot.settings import Settings
-from ticketbot.web import access, headers, health, pages, problem, requestlog, setup, texts
+from ticketbot.web import access, headers, health, openapi, pages, problem, requestlog, setup, texts
 from ticketbot.web.context import KEY, Services, services
 from ticketbot.web.keys import secret_key
 
@@ -61,7 +61,7 @@ def create_app(made: Services, blueprints: Iterable[Blueprint] = ()) -> Flask:
     app.after_request(requestlog.end)
     app.context_processor(_for_templates)
     problem.install(app)
-    for blueprint in (health.blueprint, pages.blueprint, setup.blueprint, *blueprints):
+    for blueprint in (health.blueprint, openapi.blueprint, pages.blueprint, setup.blueprint, *blueprints):
         app.register_blueprint(blueprint)
     _check_views(app)
     if hops := made.settings.web.proxies:
@@ -101,7 +101,8 @@ def _gate() -> Response | None:
     if not is_ours(request.host, services().settings):
         raise SecurityError("add the host name to web.trusted_hosts")
     _limit_size()
-    if "token" not in request.args and request.routing_exception is None and access.needs_csrf():
+    changes = request.method not in ("GET", "HEAD", "OPTIONS") and request.routing_exception is None
+    if changes and "token" not in request.args and access.needs_csrf():
         _refuse_forgery()
     return access.check()
 
@@ -118,8 +119,6 @@ def _limit_size() -> None:
 
 
 def _refuse_forgery() -> None:
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError("sent by another site")
     csrf.protect()
