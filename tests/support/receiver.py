@@ -110,7 +110,10 @@ class Receiver:
         return wrong
 
     def _take(self, handler):
-        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        size = int(handler.headers.get("content-length", 0))
+        body = handler.rfile.read(size)
+        if len(body) < size:
+            return  # its sender was killed between head and body: that is no request
         request = self._read(handler, body)
         with self.arrived:
             answer = self._script.popleft() if self._script else self.usual

@@ -4,6 +4,7 @@ Run by `faulted` in a process of its own, and again by the test to see that what
 """
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -32,6 +33,7 @@ REACHED_BY = {
     "migrate": "migration",
 }
 STALL_MOST_S = 20.0
+PAST_THE_LEASE_S = 5.0
 
 
 def loop(settings, later_s=0.0):
@@ -130,6 +132,23 @@ class Fault:
         until = time.monotonic() + STALL_MOST_S
         while not (self.folder / "release").exists() and time.monotonic() < until:
             time.sleep(0.005)
+
+
+def meanwhile(settings, scenario):
+    """Another process of the same installation, whose clock is past the leases of the one that stands still."""
+    try:
+        SCENARIOS[scenario](settings, PAST_THE_LEASE_S)
+    except Exception:
+        logging.getLogger("faults").debug("of two that do the same one may be refused", exc_info=True)
+
+
+def recover(settings, scenario, later_s, folder):
+    """The process that is started after all this: it must do all that is left."""
+    logging.disable(logging.CRITICAL)
+    SCENARIOS[scenario](settings, later_s)
+    app = new_app(settings, later_s + PAST_THE_LEASE_S)
+    (Path(folder) / "stuck").write_text(json.dumps(flow.until_idle(app)["stuck"]))
+    app.close()
 
 
 def faulted(settings, scenario, point, action, folder):
