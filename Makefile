@@ -29,6 +29,9 @@ check: $(VENV)/all ## Format, lint, types, layout and docs: under two minutes
 faults: $(VENV)/all ## Kill, stall and starve it at CI size
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
+soak: $(VENV)/all ## The same at night size: hours
+	FAULTS_SIZE=night $(BIN)/python -m pytest tests/faults $(ARGS)
+
 bench: $(VENV)/all ## Measure against the goals; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
