@@ -26,7 +26,7 @@ def chart(c: Canvas, box: Box, *, title: bool = True) -> None:
             c.text((right - 74, y), c.clip(label, 72), round(c.theme.size * 0.9))
         right -= 100
     kinds: list[Callable[[Canvas, Box, list[Colour]], None]] = [_columns, _bars, _lines, _area, _pie]
-    c.rng.choices(kinds, weights=[4, 3, 3, 2, 3])[0](c, (left, top, right, bottom), colours)
+    c.rng.choices(kinds, weights=[5, 3, 2, 2, 3])[0](c, (left, top, right, bottom), colours)
 
 
 def palette(c: Canvas) -> list[Colour]:
@@ -101,12 +101,13 @@ def _walk(c: Canvas, box: Box, points: int) -> list[tuple[int, int]]:
 
 def _lines(c: Canvas, box: Box, colours: list[Colour]) -> None:
     plot = _axes(c, box)
+    width = max(2, (box[2] - box[0]) // c.rng.randint(110, 220))
     for colour in colours[: c.rng.randint(1, 4)]:
         path = _walk(c, plot, c.rng.randint(5, 24))
-        c.draw.line(path, fill=colour, width=c.rng.randint(2, 4), joint="curve")
+        c.draw.line(path, fill=colour, width=width, joint="curve")
         if len(path) < 12:
             for x, y in path:
-                c.draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
+                c.draw.ellipse((x - width * 2, y - width * 2, x + width * 2, y + width * 2), fill=colour)
 
 
 def _area(c: Canvas, box: Box, colours: list[Colour]) -> None:

@@ -16,7 +16,7 @@ def draw_error(c: Canvas) -> None:
     kinds: list[Callable[[Canvas], None]] = [
         _dialog_alone, _dialog_over, _yellow_page, _status_page, _went_wrong, _trace, _blue_screen, _banner, _terminal,
     ]  # fmt: skip
-    c.rng.choices(kinds, weights=[20, 22, 13, 9, 10, 8, 6, 9, 6])[0](c)
+    c.rng.choices(kinds, weights=[20, 21, 13, 10, 10, 8, 6, 9, 6])[0](c)
     if c.rng.random() < 0.06:
         screens.annotate(c)
 
@@ -115,7 +115,7 @@ def _status_page(c: Canvas) -> None:
     ink = mix(BLACK if sum(ground) > 380 else WHITE, ground, 0.15)
     centred, middle = c.rng.random() < 0.6, (left + right) // 2
     y = top + round((bottom - top) * c.rng.uniform(0.08, 0.25))
-    large = round((bottom - top) * c.rng.uniform(0.16, 0.3))
+    large = round(min(bottom - top, (right - left) * 0.8) * c.rng.uniform(0.24, 0.36))
     x, anchor = (middle, "ma") if centred else (left + 20, "la")
     if c.rng.random() < 0.65:
         c.text((x, y), c.rng.choice(["404", "500", "503", "403", "502"]), large, c.rng.choice([ink, c.theme.accent]),
@@ -123,7 +123,9 @@ def _status_page(c: Canvas) -> None:
     else:
         w.error_icon(c, (x if centred else x + large // 2, y + large // 2), large // 2)
     y += round(large * 1.25)
-    c.text((x, y), c.words.pick("oops"), round(c.theme.size * 2), ink, anchor=anchor)
+    size = round(c.theme.size * c.rng.uniform(2.0, 2.8))
+    c.text((x, y), c.clip(c.words.pick("oops"), right - left - 30, size), size, ink, anchor=anchor)
+    y += size // 2
     for text in (c.words.pick("why"), c.words.pick("help"), f"ERR_{c.words.code_name().upper()}_{c.words.number(900)}"):
         y += round(c.theme.size * 2.2)
         c.text((x, y), c.clip(text, right - left - 30), 0, mix(ink, ground, 0.3), anchor=anchor)

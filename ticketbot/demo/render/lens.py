@@ -122,7 +122,7 @@ def handle(image: Image.Image, rng: random.Random, category: str) -> Image.Image
     luck = rng.random()
     if category == "reports" and luck < 0.25:
         image = scan(image, rng)
-    elif category != "tickets" and luck > 0.9:
+    elif category != "tickets" and luck > 0.93:
         image = photograph(image, rng)
     if rng.random() < 0.15:
         image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.7, 1.25))
