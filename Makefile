@@ -17,8 +17,8 @@ demo: $(VENV)/all ## Run the whole loop on a rendered ERP tree (ARGS="--exit --s
 run: $(VENV)/all ## Start the service with your settings (CONFIG=file)
 	$(BIN)/ticketbot $(if $(CONFIG),--config $(CONFIG)) serve
 
-test: $(VENV)/all ## Run the tests (ARGS="-k walk")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/all ## Run the tests (ARGS="-k walk"); the longer ones: make faults
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/faults -n 2 $(ARGS)
 
 check: $(VENV)/all ## Format, lint, types, layout and docs: under two minutes
 	$(BIN)/ruff format --check .
