@@ -19,8 +19,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         NOTE,
-        "Made from [config/ticketbot.toml](../config/ticketbot.toml), whose values are the real defaults. Your own file",
-        "(`--config FILE` or `TICKETBOT_CONFIG`) needs only what you change; the environment wins over both:",
+        "Made from [config/ticketbot.toml](../config/ticketbot.toml), whose values are the real defaults. Your own",
+        "file (`--config FILE` or `TICKETBOT_CONFIG`) needs only what you change; the environment wins over both:",
         "`TICKETBOT_<SECTION>__<KEY>`, and `…_FILE` names a file that holds the value.",
     ]
     comment: list[str] = []
@@ -41,8 +41,8 @@ def settings_page() -> str:
 
 def section_note(section: str) -> list[str]:
     notes = {
-        "[source]": "The defaults of every source; a source of yours is a section `[sources.<name>]` with the same keys.",
-        "[endpoint]": "The defaults of every endpoint; one of yours is a section `[endpoints.<name>]` with the same keys.",
+        "[source]": "The defaults of every source; yours is a section `[sources.<name>]` with the same keys.",
+        "[endpoint]": "The defaults of every endpoint; yours is a section `[endpoints.<name>]` with the same keys.",
     }
     return [notes[section], ""] if section in notes else []
 

@@ -16,7 +16,7 @@ from ticketbot.errors import UsageError
 
 @dataclass(frozen=True)
 class Suspect:
-    """`group`: its look-alikes have this number too, `group_size` of them. `conflict`: one of them has another label."""
+    """`group`: of look-alikes, `group_size` of them. `conflict`: one of them has another label."""
 
     name: str
     sha256: str
