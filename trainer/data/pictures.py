@@ -196,12 +196,16 @@ def _input(picture: Picture, cache: Cache, view: View, pool: DecoderPool) -> NDA
 
 def _grouped(data: Dataset, cache: Cache) -> Dataset:
     """Give pictures that belong together one group: joined by look-alike hash and by source."""
-    hashes = [_hash(cache, one) for one in data.pictures]
-    alike = lookalike.groups(hashes)
+    alike = look_alikes(data.pictures, cache)
     sources = source_names([one.path.name for one in data.pictures], data.labels().tolist())
     groups = joined(alike, sources)
     pictures = zip(data.pictures, groups, sources, strict=True)
     return replace(data, pictures=tuple(replace(one, group=str(g), user=s or "") for one, g, s in pictures))
+
+
+def look_alikes(pictures: Sequence[Picture], cache: Cache) -> list[int]:
+    """Equal numbers for look-alikes, whoever they come from."""
+    return lookalike.groups([_hash(cache, one) for one in pictures])
 
 
 def _hash(cache: Cache, picture: Picture) -> bytes:
