@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ticketbot.judge import metrics
 from ticketbot.judge.engine import Engine
@@ -17,20 +18,28 @@ from trainer.progress import Progress
 
 def evaluate(folder: Path, data: Path, cache: Cache, progress: Progress) -> dict[str, Any]:
     """metrics.evaluate's keys. Raises BundleRefused or UsageError."""
-    engine = Engine(folder, intra_threads=2)
-    manifest = engine.manifest
-    first = manifest.stages[0]
-    view = View(manifest.canonical_px, first.input_px, first.geometry)
-    found = pictures.read(data, cache, view, progress, manifest.classes)
-    probs = _probabilities(engine, found, cache, view, progress)
-    unreadable = [label for _, label, _ in found.unreadable]
+    engine, found, probs = asked(folder, data, cache, progress)
+    manifest, unreadable = engine.manifest, [label for _, label, _ in found.unreadable]
     delta = manifest.promise.get("delta", 0.05)
     return metrics.evaluate(
         probs, found.labels(), manifest.classes, manifest.thresholds, unreadable=unreadable, delta=delta
     )
 
 
-def _probabilities(engine: Engine, data: pictures.Dataset, cache: Cache, view: View, progress: Progress) -> np.ndarray:
+def asked(
+    folder: Path, data: Path, cache: Cache, progress: Progress
+) -> tuple[Engine, pictures.Dataset, NDArray[np.float64]]:
+    """The bundle, the pictures, and what it says of them (N x C). Raises BundleRefused or UsageError."""
+    engine = Engine(folder, intra_threads=2)
+    first = engine.manifest.stages[0]
+    view = View(engine.manifest.canonical_px, first.input_px, first.geometry)
+    found = pictures.read(data, cache, view, progress, engine.manifest.classes)
+    return engine, found, _probabilities(engine, found, cache, view, progress)
+
+
+def _probabilities(
+    engine: Engine, data: pictures.Dataset, cache: Cache, view: View, progress: Progress
+) -> NDArray[np.float64]:
     if len(engine.manifest.stages) > 1:
         from trainer.export import answers
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import click
 
-from trainer.commands import cleaning, gather
+from trainer.commands import cleaning, gather, looking
 
-COMMANDS: tuple[click.Command, ...] = (gather.urls, gather.verify, gather.show, cleaning.clean)
+COMMANDS: tuple[click.Command, ...] = (gather.urls, gather.verify, gather.show, cleaning.clean, looking.confusion)
