@@ -306,7 +306,7 @@ SPOILS = (
     ),
     (r"file names?|path traversal|\.\./(?!.*(external|\.bin))|absolute (path|name)", odd_file_names),
     (
-        r"class(es)? (not configured|unknown)|unknown class|foreign class|(more|other) classes",
+        r"class(es)? (that (is|are) )?(not configured|unknown)|unknown class|foreign class|(more|other) classes",
         foreign_class,
     ),
     (r"fewer classes|subset of the classes", fewer_classes),
