@@ -10,7 +10,6 @@ import os
 # Threads that wait should sleep: with others on the same cores a spinning one makes training five times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import base64
 import json
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from ticketbot.errors import BundleRefused, SettingsError, TrainingFailed, Usage
 from trainer import recipe as recipes
 from trainer.commands import COMMANDS
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, cache_option
+from trainer.options import FILE, FOLDER, cache_option, secret_of
 from trainer.progress import Progress
 
 BAD_INPUT, REFUSED, FAILED = 2, 3, 1
@@ -80,7 +79,7 @@ def retrain(
     from trainer.run import retrain as run
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    order = Order(data=data, out=out, recipe=recipes.read(recipe), sign_key=_secret(sign_key), **asked)
+    order = Order(data=data, out=out, recipe=recipes.read(recipe), sign_key=secret_of(sign_key), **asked)
     manifest = run(order, Cache(cache), Progress(as_json=progress_json))
     found, gate = manifest.metrics, manifest.gate
     if found["n"]:
@@ -136,18 +135,6 @@ def _line(one: dict[str, Any]) -> str:
         return f"{one['file']}: not read ({one['error']['code']})"
     best = ", ".join(f"{name} {p:.1%}" for name, p in one["predictions"][:2])
     return f"{one['file']}: {'unsure; ' if one['unsure'] else ''}{best}"
-
-
-def _secret(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        secret = base64.b64decode(path.read_text("ascii").strip(), validate=True)
-    except ValueError:
-        secret = b""
-    if len(secret) != 32:
-        raise UsageError(f"{path} must hold 32 bytes in base64")
-    return secret
 
 
 def main() -> None:

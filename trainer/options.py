@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import click
 
+from ticketbot.errors import UsageError
 from trainer.data.cache import default_folder
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -20,3 +22,16 @@ recipe_option = click.option(
 cache_option = click.option(
     "--cache", type=NEW, default=default_folder, help="Where decoded pictures and features are kept."
 )
+
+
+def secret_of(path: Path | None) -> bytes | None:
+    """The key to sign a bundle with. Raises UsageError."""
+    if path is None:
+        return None
+    try:
+        secret = base64.b64decode(path.read_text("ascii").strip(), validate=True)
+    except ValueError:
+        secret = b""
+    if len(secret) != 32:
+        raise UsageError(f"{path} must hold 32 bytes in base64")
+    return secret

@@ -45,6 +45,17 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What a training stands on. `train`: with the extra pictures; `held`: kept out; `data`: both, without extras."""
+
+    choice: body.Choice
+    view: View
+    data: Dataset
+    train: Dataset
+    held: Dataset
+
+
+@dataclass(frozen=True)
 class Measured:
     """How the trained network did on the held-out pictures."""
 
@@ -61,20 +72,33 @@ def retrain(order: Order, cache: Cache, progress: Progress) -> bundle.Manifest:
     Raises UsageError for bad input, TrainingFailed when the training diverges or the export differs from it.
     """
     started_at = time.time()
-    _check_out(order.out)
+    check_out(order.out)
+    ground = prepared(order, cache, progress)
+    trained = fit(ground.train, ground.choice, order, ground.view, cache, progress)
+    return concluded(order, ground, trained, cache, progress, started_at)
+
+
+def prepared(order: Order, cache: Cache, progress: Progress) -> Ground:
+    """Choose the network, read the pictures, keep some out. Raises UsageError."""
     choice = body.choose(order.arch, order.weights, progress)
     view = view_of(order.recipe, choice.arch)
     data = _data(order, cache, view, progress)
     train, held = data.only(lambda one: one.split == "train"), data.only(lambda one: one.split == "holdout")
     _check_classes(train)
-    train = _with_extra(train, order, cache, view, progress)
-    trained = fit(train, choice, order, view, cache, progress)
+    return Ground(choice, view, data, _with_extra(train, order, cache, view, progress), held)
+
+
+def concluded(
+    order: Order, ground: Ground, trained: Trained, cache: Cache, progress: Progress, started_at: float
+) -> bundle.Manifest:
+    """Measure, judge, and write the bundle. Raises TrainingFailed when the export differs from the training."""
+    choice, view, data, held = ground.choice, ground.view, ground.data, ground.held
     measured = measure(trained, held, order, cache, view)
     verdict = judge(measured, data, held, order)
     trained = _refitted(trained, data, choice, order, view, cache, progress)
     progress.say("export", 0, 1)
     manifest = _manifest(order, choice, view, data, held, trained, measured, verdict, started_at)
-    shown = held if held.pictures else train
+    shown = held if held.pictures else ground.train
     manifest = _written(order, manifest, trained, shown, measured, data, cache, view)
     progress.say("export", 1, 1)
     return manifest
@@ -269,7 +293,7 @@ def _written(
     return manifest
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already; give a new folder with --out")
     out.parent.mkdir(parents=True, exist_ok=True)

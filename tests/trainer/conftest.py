@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from tests.support.needs import missing
 
 ROOT = Path(__file__).parents[2]
+TRAINING = ("retrain", "fit", "lr-find", "export")
 KINDS = ("across", "down", "dots")
 # Small enough for seconds: 12 pictures a class, 32 px, a few steps.
 TINY = """
@@ -84,7 +85,7 @@ def trainer(recipe, cache):
     def run(command, *words):
         words = [command, *(str(word) for word in words)]
         words += ["--cache", str(cache)] if command != "predict" else []
-        words += ["--recipe", str(recipe), "--threads", "1"] if command == "retrain" else []
+        words += ["--recipe", str(recipe), "--threads", "1"] if command in TRAINING else []
         done = subprocess.run(
             [sys.executable, "-m", "trainer.cli", *words], cwd=ROOT, capture_output=True, text=True, check=False
         )

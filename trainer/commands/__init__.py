@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import click
 
-from trainer.commands import cleaning, gather, looking
+from trainer.commands import cleaning, gather, looking, staged
 
-COMMANDS: tuple[click.Command, ...] = (gather.urls, gather.verify, gather.show, cleaning.clean, looking.confusion)
+COMMANDS: tuple[click.Command, ...] = (
+    gather.urls,
+    gather.verify,
+    gather.show,
+    staged.lr_find,
+    staged.fit,
+    staged.export,
+    looking.confusion,
+    cleaning.clean,
+)
