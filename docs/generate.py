@@ -58,22 +58,23 @@ def commands_page() -> str:
 
     lines = ["# Commands", NOTE]
     for name, command in (("ticketbot", ticketbot), ("trainer", trainer)):
-        lines += [text for path, one in walk(name, command) for text in page(path, one)]
+        lines += [text for context in walk(name, command) for text in page(context)]
     return "\n".join(lines) + "\n"
 
 
-def walk(path: str, command: click.Command):
-    """A command and all below it, depth first, by name."""
-    yield path, command
+def walk(name: str, command: click.Command, parent: click.Context | None = None):
+    """The contexts of a command and all below it, by name. A child inherits (-h, for one) as when it runs."""
+    context = click.Context(command, parent, info_name=name, terminal_width=110, **command.context_settings)
+    yield context
     if isinstance(command, click.Group):
-        for name, below in sorted(command.commands.items()):
-            yield from walk(f"{path} {name}", below)
+        for below, one in sorted(command.commands.items()):
+            yield from walk(below, one, context)
 
 
-def page(path: str, command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=path, max_content_width=110, terminal_width=110)
+def page(context: click.Context) -> list[str]:
+    path = context.command_path
     level = "#" * min(2 + path.count(" "), 4)
-    return [f"{level} {path}", "", "```text", command.get_help(context), "```", ""]
+    return [f"{level} {path}", "", "```text", context.get_help(), "```", ""]
 
 
 PAGES = {"settings.md": settings_page, "commands.md": commands_page}
