@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 
+import pytest
 from sqlalchemy import Engine, event, select, text
 
 from tests.acceptance import databases
@@ -308,9 +309,6 @@ def network_disk(request, match):
 
 
 def broker(request, match):
-    request.getfixturevalue("tmp_path")
-    import pytest
-
     pytest.skip("the celery engine is not there yet")
 
 
