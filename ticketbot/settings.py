@@ -111,7 +111,6 @@ class Collect(Section):
 
 
 class Staging(Section):
-    max_gb: Annotated[float, Field(ge=0)]
     keep_days: Annotated[float, Field(ge=0)]
 
 

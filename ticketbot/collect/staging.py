@@ -381,7 +381,7 @@ def _state_of(db: Database, sha256: str) -> str | None:
 def _add_picture(db: Database, session: Session, sha256: str, size_bytes: int, *, wanted: bool, now: float) -> str:
     """Make sure of the row of a picture whose bytes are in the store; returns its state ("staged" or "erased")."""
     new = {"sha256": sha256, "state": "staged", "size_bytes": size_bytes, "staged_at": now, "wanted": wanted}
-    defaults = {"lease_until": 0.0, "token": 0, "blind": False, "review_until": 0.0}
+    defaults = {"lease_until": 0.0, "token": 0, "review_until": 0.0}
     session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
     found = session.execute(
         select(Picture.state, Picture.wanted).where(Picture.sha256 == sha256).with_for_update()

@@ -3,7 +3,7 @@
 Every hand-off between stages is a row changing state here; files and workers only carry. Four small charts:
 
     file (a path in a source)               picture (a content, by sha256)
-      seen ──► settling ──► staged            staged ◄──► archived (left the staging area, the row stays)
+      seen ──► settling ──► staged            staged ◄──► archived (nothing archives yet)
         │         │           │                  │            │
         └────►  refused  ◄────┘ (changed)        └──► erased ◄┘  (tombstone: never collected again)
         any ──► gone (a complete scan did not see it) ──► seen
@@ -191,8 +191,6 @@ class Picture(Base):
     token: Mapped[int] = mapped_column(default=0)
     # "holdout" or "train", given once and for ever at the first snapshot.
     split: Mapped[str | None] = mapped_column(String(8))
-    # Shown without a suggestion, for an honest measurement.
-    blind: Mapped[bool] = mapped_column(default=False)
     # Reviewer's page lease and order.
     review_holder: Mapped[str | None] = mapped_column(String(80))
     review_until: Mapped[float] = mapped_column(default=0.0)

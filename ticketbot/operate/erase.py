@@ -299,7 +299,7 @@ def _decide_again(session: Session, endpoint: str, ticket: str, now: float) -> N
 
 def _forget_picture(session: Session, db: Database, sha256: str, stands_for: str, report: Report) -> None:
     new = {"sha256": stands_for, "state": "erased", "size_bytes": 0, "staged_at": 0.0, "wanted": False}
-    defaults = {"lease_until": 0.0, "token": 0, "blind": False, "review_until": 0.0}
+    defaults = {"lease_until": 0.0, "token": 0, "review_until": 0.0}
     session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
     report.labels += session.execute(delete(Label).where(Label.sha256 == sha256)).rowcount  # type: ignore[attr-defined]
     done = session.execute(delete(Prediction).where(Prediction.sha256 == sha256))

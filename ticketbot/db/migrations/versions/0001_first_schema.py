@@ -173,7 +173,6 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Float(precision=53), nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("split", sa.String(length=8), nullable=True),
-        sa.Column("blind", sa.Boolean(), nullable=False),
         sa.Column("review_holder", sa.String(length=80), nullable=True),
         sa.Column("review_until", sa.Float(precision=53), nullable=False),
         sa.CheckConstraint("state IN ('staged', 'archived', 'erased')", name=op.f("ck_picture_state")),
