@@ -88,8 +88,8 @@ def learner(
     )
 
 
-# fastai's own Adam walks over every parameter many times a step in Python: with a batch of 16 on two cores it took two
-# thirds of the training (26 pictures a second against 78).
+# fastai's own Adam walks over every parameter many times a step in Python: with a batch of 16 on two idle
+# cores, 768 pictures of 96 px in bf16, 26 pictures a second against 78 with this one.
 adamw = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True)
 
 
