@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from ticketbot.errors import Refused
 from ticketbot.web import accounts, tokens
 from ticketbot.web.context import services
+from ticketbot.web.i18n import _
 from ticketbot.web.limits import Rate
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -40,6 +41,8 @@ class Caller:
     kind: Literal["browser", "token"]
     role: str = ""
     account_id: int = 0
+    # Code of the language this person chose; "": as the browser asks.
+    language: str = ""
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes
@@ -49,7 +52,7 @@ class TooMany(Refused):
     """Somebody tries too often; `wait_s` becomes Retry-After."""
 
     def __init__(self, wait_s: float, detail: str = "") -> None:
-        super().__init__("rate_limited", detail or "Too many requests; wait a little.")
+        super().__init__("rate_limited", detail or _("Too many requests; wait a little."))
         self.wait_s = wait_s
 
 
@@ -90,19 +93,19 @@ def known_caller() -> Caller:
     """The caller of a view that needs one."""
     found = caller()
     if found is None:
-        raise Refused("unauthorized", "Sign in first.")
+        raise Refused("unauthorized", _("Sign in first."))
     return found
 
 
 def _by_token() -> Caller:
     g.caller = None  # an error page asks again
-    kind, _, text = request.headers["Authorization"].partition(" ")
+    kind, _space, text = request.headers["Authorization"].partition(" ")
     made = services()
     now = made.now()
     with made.db.read() as reading:
         token = tokens.find(reading, text.strip(), now) if kind.lower() == "bearer" else None
     if token is None:
-        raise Refused("unauthorized", "This token is unknown, expired or revoked.")
+        raise Refused("unauthorized", _("This token is unknown, expired or revoked."))
     if now - (token.used_at or 0) >= tokens.USED_EVERY_S:
         with made.db.write() as writing:
             tokens.touch(writing, token.id, now)
@@ -123,7 +126,8 @@ def _by_session() -> Caller | None:
     if now - web_session.seen_at >= accounts.SEEN_EVERY_S:
         with made.db.write() as writing:
             accounts.touch(writing, web_session.hash, now)
-    return Caller(account.name, accounts.SCOPES_OF_ROLE[account.role], "browser", account.role, account.id)
+    scopes = accounts.SCOPES_OF_ROLE[account.role]
+    return Caller(account.name, scopes, "browser", account.role, account.id, account.language or "")
 
 
 def check() -> Response | None:
@@ -141,7 +145,7 @@ def check() -> Response | None:
     if found is not None and found.may(need.scope):
         return None
     if found is not None:
-        raise Refused("forbidden", f"This needs the permission '{need.scope}'.")
+        raise Refused("forbidden", _("This needs the permission '%(scope)s'.", scope=need.scope))
     if need.api or request.method not in ("GET", "HEAD"):
         raise Refused("unauthorized", "Sign in, or send a token as 'Authorization: Bearer …'.")
     return redirect(url_for("account.login", next=request.full_path.rstrip("?")))

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from ticketbot.db.models import Account, WebSession
 from ticketbot.db.rows import rows
 from ticketbot.errors import Conflict, Refused
+from ticketbot.web.i18n import N_, _
 
-ROLES = ("viewer", "reviewer", "admin")
+ROLES = (N_("viewer"), N_("reviewer"), N_("admin"))
 SCOPES_OF_ROLE = {
     "viewer": frozenset({"read", "classify"}),
     "reviewer": frozenset({"read", "classify", "label"}),
@@ -49,10 +50,10 @@ def make_invite(session: Session, name: str, role: str, now: float) -> str:
     An account that exists keeps its role and its password until the link is used.
     """
     if role not in ROLES:
-        raise Refused("bad_request", f"A role is one of {', '.join(ROLES)}.")
+        raise Refused("bad_request", _("A role is one of %(roles)s.", roles=", ".join(ROLES)))
     if not NAME.fullmatch(name):
         raise Refused(
-            "bad_request", "A name is 1 to 80 letters, digits and . _ @ + -, and starts with a letter or digit."
+            "bad_request", _("A name is 1 to 80 letters, digits and . _ @ + -, and starts with a letter or digit.")
         )
     account = find(session, name)
     if account is None:
@@ -93,14 +94,14 @@ def set_password(session: Session, account_id: int, hashed: str, invite: str | N
         change = change.where(Account.invite_hash == digest(invite))
     done = session.execute(change.values(password=hashed, invite_hash=None, invite_until=None))
     if rows(done) != 1:
-        raise Conflict("This invitation was used already.")
+        raise Conflict(_("This invitation was used already."))
     sign_out_everywhere(session, account_id)
 
 
 def set_role(session: Session, account: Account, role: str) -> None:
     """Raises Refused for an unknown role and for the last administrator."""
     if role not in ROLES:
-        raise Refused("bad_request", f"A role is one of {', '.join(ROLES)}.")
+        raise Refused("bad_request", _("A role is one of %(roles)s.", roles=", ".join(ROLES)))
     if account.role == "admin" and role != "admin":
         _keep_an_admin(session, account)
     account.role = role
@@ -122,7 +123,7 @@ def _keep_an_admin(session: Session, account: Account) -> None:
         Account.password.is_not(None),
     )
     if account.role == "admin" and not session.scalar(others):
-        raise Refused("bad_request", "This is the last administrator; make another one first.")
+        raise Refused("bad_request", _("This is the last administrator; make another one first."))
 
 
 # --- sessions ---

@@ -7,14 +7,15 @@ import math
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from ticketbot.db.models import Account, WebSession
 from ticketbot.errors import Refused
-from ticketbot.web import accounts, limits, passwords
+from ticketbot.web import accounts, i18n, limits, passwords
 from ticketbot.web.access import SESSION_KEY, known_caller, needs, public, safe_next
 from ticketbot.web.audit import note
 from ticketbot.web.context import services
+from ticketbot.web.i18n import _
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("account", __name__)
@@ -41,7 +42,7 @@ def sign_in() -> ResponseReturnValue:
     account = _who(name, password)
     if account is None:
         log.warning("sign-in failed", extra={"address": address})
-        return render_template("login.html", next=target, nobody=False, problem="Name or password is wrong."), 401
+        return render_template("login.html", next=target, nobody=False, problem=_("Name or password is wrong.")), 401
     limits.give_back_login(made.db, name, address, made.now())
     _start_session(account.id, account.name)
     return redirect(target)
@@ -50,7 +51,7 @@ def sign_in() -> ResponseReturnValue:
 def _too_often(wait: float, target: str) -> ResponseReturnValue:
     wait_s = math.ceil(wait)
     log.warning("sign-in refused: too many tries", extra={"address": request.remote_addr})
-    said = f"Too many tries. Try again in {wait_s} s."
+    said = _("Too many tries. Try again in %(wait_s)s s.", wait_s=wait_s)
     response = make_response(render_template("login.html", next=target, nobody=False, problem=said), 429)
     response.headers["Retry-After"] = str(wait_s)
     return response
@@ -111,7 +112,7 @@ def _chosen(name: str) -> str:
     password = request.form.get("password", "")
     passwords.check(password, name)
     if password != request.form.get("again", ""):
-        raise Refused("bad_request", "The two passwords differ.")
+        raise Refused("bad_request", _("The two passwords differ."))
     return passwords.hashed(password)
 
 
@@ -127,7 +128,20 @@ def _account_page(problem: str | None = None, status: int = 200) -> ResponseRetu
         rows = select(WebSession).where(WebSession.account_id == me.account_id).order_by(WebSession.seen_at.desc())
         sessions = list(reading.scalars(rows))
     mine = accounts.digest(session.get(SESSION_KEY, ""))
-    return render_template("account.html", sessions=sessions, mine=mine, problem=problem), status
+    shown = {"sessions": sessions, "mine": mine, "languages": i18n.languages(), "problem": problem}
+    return render_template("account.html", **shown), status
+
+
+@blueprint.post("/account/language")
+@needs("read")
+def choose_language() -> ResponseReturnValue:
+    """In which language this person wants the pages; "" for the browser's."""
+    me, made, code = known_caller(), services(), request.form.get("language", "")
+    if code and code not in i18n.codes():
+        raise Refused("bad_request", _("There is no such language."))
+    with made.db.write() as writing:
+        writing.execute(update(Account).where(Account.id == me.account_id).values(language=code or None))
+    return redirect(url_for("account.show"))
 
 
 @blueprint.post("/account/password")
@@ -137,10 +151,10 @@ def change_password() -> ResponseReturnValue:
     me, made = known_caller(), services()
     address = request.remote_addr or ""
     if wait := limits.take_login(made.db, me.name, address, made.now()):
-        return _account_page(f"Too many tries. Try again in {math.ceil(wait)} s.", 429)
+        return _account_page(_("Too many tries. Try again in %(wait_s)s s.", wait_s=math.ceil(wait)), 429)
     account = _who(me.name, request.form.get("old", ""))
     if account is None:
-        return _account_page("The present password is wrong.", 400)
+        return _account_page(_("The present password is wrong."), 400)
     limits.give_back_login(made.db, me.name, address, made.now())
     try:
         hashed = _chosen(me.name)

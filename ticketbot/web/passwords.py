@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from ticketbot.errors import Refused
+from ticketbot.web.i18n import _
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
@@ -44,12 +45,15 @@ ROWS = (
 def check(password: str, name: str) -> None:
     """Raises Refused with a sentence for the person when `password` should not be used by the account `name`."""
     if len(password) < MIN_LENGTH:
-        raise Refused("bad_request", f"Use at least {MIN_LENGTH} characters. Several words are easiest to remember.")
+        raise Refused(
+            "bad_request", _("Use at least %(n)s characters. Several words are easiest to remember.", n=MIN_LENGTH)
+        )
     if len(password) > MAX_LENGTH:
-        raise Refused("bad_request", f"Use at most {MAX_LENGTH} characters.")
+        raise Refused("bad_request", _("Use at most %(n)s characters.", n=MAX_LENGTH))
     if is_common(password, name):
         raise Refused(
-            "bad_request", "This password is one that is tried first. Use several words that do not belong together."
+            "bad_request",
+            _("This password is one that is tried first. Use several words that do not belong together."),
         )
 
 

@@ -19,7 +19,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from ticketbot.errors import RETRYABLE_CODES, STATUS_BY_CODE, TicketbotError
+from ticketbot.web import i18n
 from ticketbot.web.access import need_of
+from ticketbot.web.i18n import N_, _
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +37,24 @@ CODE_BY_STATUS = {
     503: "busy",
 }
 WHAT_NOW = {
-    400: "The request was not understood.",
-    404: "There is nothing at this address.",
-    405: "This address cannot be used that way.",
-    413: "That is more than we take at once.",
+    400: N_("The request was not understood."),
+    404: N_("There is nothing at this address."),
+    405: N_("This address cannot be used that way."),
+    413: N_("That is more than we take at once."),
+}
+# What a page is headed with; programs get the standard's own phrase.
+HEADINGS = {
+    400: N_("That did not work"),
+    401: N_("Sign in first"),
+    403: N_("You may not do this"),
+    404: N_("Not found"),
+    405: N_("That did not work"),
+    409: N_("Somebody was quicker"),
+    413: N_("Too large"),
+    422: N_("Not a picture"),
+    429: N_("Too many requests"),
+    500: N_("An error of ours"),
+    503: N_("Not now"),
 }
 
 
@@ -55,7 +71,8 @@ def answer(code: str, detail: str, *, status: int | None = None, **more: Any) ->
     title = HTTPStatus(status).phrase
     if wants_page():
         response = Response(
-            render_template("error.html", status=status, title=title, detail=detail, **more), mimetype="text/html"
+            render_template("error.html", status=status, title=heading(status), detail=detail, **more),
+            mimetype="text/html",
         )
     else:
         about = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
@@ -65,6 +82,11 @@ def answer(code: str, detail: str, *, status: int | None = None, **more: Any) ->
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def heading(status: int) -> str:
+    """The page's title in the reader's language."""
+    return i18n.gettext(HEADINGS[status]) if status in HEADINGS else HTTPStatus(status).phrase
 
 
 def wants_page() -> bool:
@@ -86,14 +108,15 @@ def _known(error: TicketbotError) -> Response:
 
 
 def _stale_form(_error: CSRFError) -> Response:
-    return answer("csrf", "This form is out of date. Load the page again and repeat what you did.")
+    return answer("csrf", _("This form is out of date. Load the page again and repeat what you did."))
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()
     code = CODE_BY_STATUS.get(error.code, "bad_request" if error.code < 500 else "internal")
-    response = answer(code, WHAT_NOW.get(error.code, HTTPStatus(error.code).phrase + "."), status=error.code)
+    said = i18n.gettext(WHAT_NOW[error.code]) if error.code in WHAT_NOW else HTTPStatus(error.code).phrase + "."
+    response = answer(code, said, status=error.code)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
@@ -104,5 +127,5 @@ def _unexpected(error: Exception) -> Response:
     g.setdefault("caller", None)  # the error page must not ask a database that may be down
     error_id = secrets.token_hex(6)
     log.error("unexpected error %s", error_id, exc_info=error, extra={"error_id": error_id})
-    detail = "Something went wrong on our side. The administrator finds it in the log by this id."
+    detail = _("Something went wrong on our side. The administrator finds it in the log by this id.")
     return answer("internal", detail, error_id=error_id)

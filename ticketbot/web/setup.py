@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ticketbot.db.models import Account
+from ticketbot.db.models import Account, Audit
 from ticketbot.errors import Refused
 from ticketbot.web import accounts, tokens
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.audit import note
 from ticketbot.web.context import services
+from ticketbot.web.i18n import _
 
 blueprint = Blueprint("setup", __name__, url_prefix="/setup")
 DAY_S = 86400.0
 # Days a token may live; 0: until it is revoked.
 TOKEN_DAYS = (30, 90, 365, 0)
+AUDIT_PAGE = 100
 
 
 @blueprint.get("")
@@ -35,6 +37,28 @@ def _page(status: int = 200, **shown: Any) -> ResponseReturnValue:
         programs = tokens.listed(reading)
     choices = {"roles": accounts.ROLES, "scopes": tokens.SCOPES, "days": TOKEN_DAYS}
     return render_template("setup.html", people=people, programs=programs, **choices, **shown), status
+
+
+@blueprint.app_context_processor
+def _tabs() -> dict[str, Any]:
+    """The pages of Set-up that this app has: other parts bring theirs."""
+    return {"setup_pages": current_app.view_functions}
+
+
+@blueprint.get("/audit")
+@needs("admin")
+def audit() -> ResponseReturnValue:
+    """Who did what, newest first, a page at a time."""
+    before, who = request.args.get("before", ""), request.args.get("who", "").strip()
+    query = select(Audit).order_by(Audit.id.desc()).limit(AUDIT_PAGE + 1)
+    if before.isdecimal() and len(before) < 19:
+        query = query.where(Audit.id < int(before))
+    if who:
+        query = query.where(Audit.who == who)
+    with services().db.read() as reading:
+        rows = list(reading.scalars(query))
+    more = rows[AUDIT_PAGE - 1].id if len(rows) > AUDIT_PAGE else None
+    return render_template("audit.html", rows=rows[:AUDIT_PAGE], more=more, who=who)
 
 
 @blueprint.post("/people")
@@ -60,7 +84,7 @@ def change(account_id: int) -> ResponseReturnValue:
         with made.db.write() as writing:
             account = writing.get(Account, account_id)
             if account is None:
-                raise Refused("not_found", "There is no such account.")
+                raise Refused("not_found", _("There is no such account."))
             _do(writing, account, deed)
             note(writing, made.now(), known_caller().name, f"account {deed}", name=account.name, role=account.role)
     except Refused as refused:
@@ -78,7 +102,7 @@ def _do(writing: Session, account: Account, deed: str) -> None:
     elif deed == "sign-out":
         accounts.sign_out_everywhere(writing, account.id)
     else:
-        raise Refused("bad_request", "Choose what to do with the account.")
+        raise Refused("bad_request", _("Choose what to do with the account."))
 
 
 @blueprint.post("/tokens")
@@ -98,7 +122,7 @@ def _expiry(now: float) -> float | None:
     """When a token made now with this form ends; None: never. Raises Refused."""
     days = request.form.get("days", "")
     if days not in {str(choice) for choice in TOKEN_DAYS}:
-        raise Refused("bad_request", "Choose how long the token works.")
+        raise Refused("bad_request", _("Choose how long the token works."))
     return now + int(days) * DAY_S if days != "0" else None
 
 

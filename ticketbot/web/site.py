@@ -21,8 +21,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 from ticketbot.settings import Settings
-from ticketbot.web import access, headers, health, openapi, pages, problem, requestlog, setup, texts
+from ticketbot.web import access, headers, health, i18n, openapi, pages, problem, requestlog, setup, texts
 from ticketbot.web.context import KEY, Services, services
+from ticketbot.web.i18n import N_
 from ticketbot.web.keys import secret_key
 
 MB = 2**20
@@ -30,9 +31,13 @@ MAX_FORM_FIELD_BYTES = 100_000
 MAX_FORM_PARTS = 50
 # endpoint, title, the scope it needs: shown in this order, those whose stage brought a page.
 MENU = (
-    ("overview.show", "Overview", "read"),
-    ("label.page", "Label", "label"),
-    ("setup.show", "Set-up", "admin"),
+    ("overview.show", N_("Overview"), "read"),
+    ("label.page", N_("Label"), "label"),
+    ("clean.page", N_("Clean"), "label"),
+    ("tickets.listed", N_("Tickets"), "read"),
+    ("models.show", N_("Models"), "read"),
+    ("try.show", N_("Try"), "classify"),
+    ("setup.show", N_("Set-up"), "admin"),
 )
 csrf = CSRFProtect()
 
@@ -55,6 +60,8 @@ def create_app(made: Services, blueprints: Iterable[Blueprint] = ()) -> Flask:
     app.config.update(_config(made))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(texts.FILTERS)
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     csrf.init_app(app)
     app.before_request(_gate)
     app.after_request(lambda response: headers.add(response, secure=made.secure))
@@ -127,11 +134,11 @@ def _refuse_forgery() -> None:
 def _for_templates() -> dict[str, Any]:
     found = access.caller()
     menu = [
-        {"url": url_for(endpoint), "title": title, "here": request.endpoint == endpoint}
+        {"url": url_for(endpoint), "title": i18n.gettext(title), "here": request.blueprint == endpoint.split(".")[0]}
         for endpoint, title, scope in MENU
         if found is not None and found.may(scope) and endpoint in current_app.view_functions
     ]
-    return {"caller": found, "menu": menu, "asset": asset, "now": services().now()}
+    return {"caller": found, "menu": menu, "asset": asset, "now": services().now(), "language": i18n.language()}
 
 
 _versions: dict[str, str] = {}

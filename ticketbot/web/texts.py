@@ -5,13 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ticketbot.logs import visible
+from ticketbot.web.i18n import _, language
 
 STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+# Languages that write 12.345,6.
+COMMA_LANGUAGES = ("es",)
+SWAPPED = str.maketrans(",.", ".,")
 
 
-def number(value: float | None) -> str:
-    """12,345; a dash for nothing."""
-    return "–" if value is None else f"{value:,.0f}"
+def number(value: float | None, digits: int = 0) -> str:
+    """12,345 (12.345 in Spanish); a dash for nothing."""
+    if value is None:
+        return "–"
+    shown = f"{value:,.{digits}f}"
+    return shown.translate(SWAPPED) if language() in COMMA_LANGUAGES else shown
 
 
 def percent(value: float | None, digits: int = 0) -> str:
@@ -21,7 +28,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     shown = f"{value * 100:.{digits}f}"
     if value < 1 and float(shown) >= 100:
         shown = f"{100 - 10**-digits:.{digits}f}" if digits else "99"
-    return f"{shown} %"
+    return f"{number(float(shown), digits)} %"
 
 
 def duration(seconds: float | None) -> str:
@@ -37,10 +44,10 @@ def duration(seconds: float | None) -> str:
 def ago(at: float | None, now: float) -> str:
     """5 min ago, in 3 h; never."""
     if at is None:
-        return "never"
+        return _("never")
     if abs(now - at) < 1.5:
-        return "just now"
-    return f"{duration(now - at)} ago" if now >= at else f"in {duration(at - now)}"
+        return _("just now")
+    return _("%(time)s ago", time=duration(now - at)) if now >= at else _("in %(time)s", time=duration(at - now))
 
 
 def when(at: float | None) -> str:
@@ -48,9 +55,27 @@ def when(at: float | None) -> str:
     return "–" if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def size(value: float | None) -> str:
+    """812 MB, 1.4 GB."""
+    if value is None:
+        return "–"
+    for unit, bytes_ in (("TB", 2**40), ("GB", 2**30), ("MB", 2**20)):
+        if value >= bytes_:
+            return f"{number(value / bytes_, 0 if value >= 100 * bytes_ else 1)} {unit}"
+    return f"{number(value / 1024)} kB"
+
+
 def name(value: str | bytes) -> str:
     """A file, user or ticket name as it can be shown: what cannot be seen, or turns the text round, is spelt out."""
     return visible(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value)
 
 
-FILTERS = {"number": number, "percent": percent, "duration": duration, "ago": ago, "when": when, "name": name}
+FILTERS = {
+    "number": number,
+    "percent": percent,
+    "duration": duration,
+    "ago": ago,
+    "when": when,
+    "size": size,
+    "name": name,
+}

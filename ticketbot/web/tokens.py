@@ -16,6 +16,7 @@ from ticketbot.db.models import ApiToken
 from ticketbot.db.rows import rows
 from ticketbot.errors import Refused
 from ticketbot.web.accounts import digest
+from ticketbot.web.i18n import _
 
 SCOPES = ("classify", "read", "label", "admin")
 TOKEN = re.compile(r"tb_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -26,9 +27,9 @@ USED_EVERY_S = 60.0
 def make(session: Session, name: str, scopes: list[str], now: float, expires_at: float | None = None) -> str:
     """A new token with these scopes. -> its text, which nobody can get back later. Raises Refused."""
     if not scopes or not set(scopes) <= set(SCOPES):
-        raise Refused("bad_request", f"Choose what the token may do: {', '.join(SCOPES)}.")
+        raise Refused("bad_request", _("Choose what the token may do: %(scopes)s.", scopes=", ".join(SCOPES)))
     if not name.strip() or len(name) > 80 or not name.isprintable():
-        raise Refused("bad_request", "Give the token a name of 1 to 80 characters: the program that will use it.")
+        raise Refused("bad_request", _("Give the token a name of 1 to 80 characters: the program that will use it."))
     number, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     ordered = " ".join(scope for scope in SCOPES if scope in scopes)
     session.add(
