@@ -265,11 +265,11 @@ class LabelEvent(Base):
     key: Mapped[str] = mapped_column(String(128), unique=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("picture.sha256"))
     old: Mapped[str | None] = mapped_column(String(40))
-    # A category, "junk", "skip", "unsure", or NULL for no label.
+    # A category, "junk", "skip", "unsure", "keep" (a suspect that is right), or NULL for no label.
     new: Mapped[str | None] = mapped_column(String(40))
     who: Mapped[str] = mapped_column(Text)
     at: Mapped[float]
-    # page, folder, import, ticket, propagated
+    # page, folder, import, ticket, propagated (one key for a page of look-alikes), clean
     how: Mapped[str] = mapped_column(String(12))
     suggested: Mapped[str | None] = mapped_column(String(40))
     suggested_by: Mapped[str | None] = mapped_column(String(80))
@@ -292,6 +292,21 @@ class Label(Base):
     # Said without seeing a suggestion: may be measured on.
     blind: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (Index("ix_label_category", "category"), Index("ix_label_at", "at"))
+
+
+class SecondOpinion(Base):
+    """A picture that two people label without seeing a suggestion or each other's word: how far do people agree?"""
+
+    __tablename__ = "second_opinion"
+    sha256: Mapped[str] = mapped_column(ForeignKey("picture.sha256"), primary_key=True)
+    first: Mapped[str] = mapped_column(String(40))
+    first_who: Mapped[str] = mapped_column(Text)
+    first_event: Mapped[int] = mapped_column(ForeignKey("label_event.id"))
+    # NULL: it waits for a second person.
+    second: Mapped[str | None] = mapped_column(String(40))
+    second_who: Mapped[str | None] = mapped_column(Text)
+    second_event: Mapped[int | None] = mapped_column(ForeignKey("label_event.id"))
+    __table_args__ = (Index("ix_second_opinion_second_event", "second_event"),)
 
 
 class SortedCopy(Base):
@@ -359,7 +374,11 @@ class Ticket(Base):
     by: Mapped[str | None] = mapped_column(Text)
     answered_at: Mapped[float | None]
     seq: Mapped[int] = mapped_column(default=0)
-    __table_args__ = (UniqueConstraint("endpoint", "ticket"), Index("ix_ticket_due", "due_at"))
+    __table_args__ = (
+        UniqueConstraint("endpoint", "ticket"),
+        Index("ix_ticket_due", "due_at"),
+        Index("ix_ticket_category", "category", "id"),
+    )
 
 
 class Said(Base):
@@ -424,6 +443,8 @@ class Answer(Base):
         Index("ix_answer_created_at", "created_at"),
         # The overview counts by state; without it every body is read.
         Index("ix_answer_state", "state", "delivered_at"),
+        # The tickets page: the newest in a state.
+        Index("ix_answer_state_id", "state", "id"),
     )
 
 

@@ -38,6 +38,7 @@ from ticketbot.db.models import (
     Picture,
     Prediction,
     Said,
+    SecondOpinion,
     SortedCopy,
     Source,
     Ticket,
@@ -301,6 +302,7 @@ def _forget_picture(session: Session, db: Database, sha256: str, stands_for: str
     new = {"sha256": stands_for, "state": "erased", "size_bytes": 0, "staged_at": 0.0, "wanted": False}
     defaults = {"lease_until": 0.0, "token": 0, "review_until": 0.0}
     session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
+    session.execute(delete(SecondOpinion).where(SecondOpinion.sha256 == sha256))
     report.labels += session.execute(delete(Label).where(Label.sha256 == sha256)).rowcount  # type: ignore[attr-defined]
     done = session.execute(delete(Prediction).where(Prediction.sha256 == sha256))
     report.predictions += done.rowcount  # type: ignore[attr-defined]
