@@ -15,6 +15,7 @@ from ticketbot.db import connect, migrate
 from ticketbot.deliver import outbox
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.settings import Settings
+from ticketbot.systems import preset
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -32,6 +33,7 @@ class App:
         self.settings = settings
         self.intra_threads = intra_threads
         self.now = now
+        preset.check(settings)
         # Set when the process is told to end: long steps look at it between two pieces of work.
         self.stopping = threading.Event()
         self.db = connect(settings.database_url)

@@ -67,10 +67,26 @@ class PathLookup(Section):
 
     @field_validator("pattern")
     @classmethod
-    def _names_a_ticket(cls, pattern: str) -> str:
-        if "ticket" not in _compile(pattern).groupindex:
-            raise ValueError("needs a named group (?P<ticket>…)")
+    def _names_something(cls, pattern: str) -> str:
+        if not _compile(pattern).groupindex:
+            raise ValueError("needs a named group, like (?P<ticket>…)")
         return pattern
+
+
+class SidecarLookup(Section):
+    kind: Literal["sidecar"]
+    # Below the source's root; {dir}, {stem}, {name} and the other variables may be in it.
+    file: str
+    # name -> pointer into the JSON; or a pattern with named groups on the text.
+    json_: Annotated[dict[str, str], Field(alias="json")] = {}
+    pattern: str = ""
+
+    @model_validator(mode="after")
+    def _says_what_to_take(self) -> SidecarLookup:
+        if bool(self.json_) == bool(self.pattern):
+            raise ValueError("needs either json = {ticket = '/pointer'} or a pattern with named groups")
+        _compile(self.pattern)
+        return self
 
 
 class SqlLookup(Section):
@@ -80,7 +96,33 @@ class SqlLookup(Section):
     timeout_s: Annotated[float, Field(gt=0)] = 5.0
 
 
-Lookup = Annotated[PathLookup | SqlLookup, Field(discriminator="kind")]
+class SqlIndexLookup(Section):
+    kind: Literal["sql_index"]
+    url: str
+    # SELECT … AS cursor, … AS ticket, … AS <key> FROM … WHERE … > :cursor ORDER BY … LIMIT :limit
+    query: Annotated[str, Field(pattern=r"(?is)^\s*(select|with)\b.*:cursor\b.*:limit\b")]
+    # Columns that must equal the file's variables of the same name.
+    key: Annotated[tuple[str, ...], Field(min_length=1)]
+    first_cursor: str | int = 0
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    # Rows that came in the last so many seconds are read again: transactions end out of order.
+    overlap_s: Seconds = 600.0
+
+
+class HttpLookup(Section):
+    kind: Literal["http"]
+    # "/…": on the source's endpoint, with its preset's headers and secrets; else a whole address.
+    url: str
+    # name -> pointer into the JSON answer; "/…/*/id" for each of a list.
+    json_: Annotated[dict[str, str], Field(alias="json", min_length=1)]
+    headers: dict[str, str] = {}
+    allow: tuple[str, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+# Pydantic puts them into the place of a problem; nobody wrote them there.
+KINDS = ("path", "sidecar", "sql", "sql_index", "http")
+Lookup = Annotated[PathLookup | SidecarLookup | SqlLookup | SqlIndexLookup | HttpLookup, Field(discriminator="kind")]
 
 
 class Source(Section):
@@ -172,6 +214,15 @@ class Endpoint(Section):
         ...,
     ]
     ordering: Literal["strict", "latest"]
+    preset: str
+    values: dict[str, Any]
+    secrets: dict[str, str]
+    names: dict[str, str | int]
+    person_wins: bool
+
+    def wants(self, event_type: str) -> bool:
+        """Is this type sent? A preset speaks about tickets, not about single pictures."""
+        return event_type in self.events and not (self.preset and event_type.startswith("picture."))
 
 
 class Deliver(Section):
@@ -266,12 +317,12 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     Raises SettingsError naming the key, the value and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    path = path or environ.get(ENV_CONFIG) or None
+    path = config_file(path, environ)
     values = _read(config_dir() / "ticketbot.toml")
     base = Path.cwd()
     if path is not None:
-        base = Path(path).resolve().parent
-        _merge(values, _read(Path(path)))
+        base = path.resolve().parent
+        _merge(values, _read(path))
     _merge(values, _from_environment(environ))
     _expand(values, "source", "sources", "root")
     _expand(values, "endpoint", "endpoints", "url")
@@ -280,6 +331,12 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
     return _absolute(settings, base)
+
+
+def config_file(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The user's settings file: the one that was named, else the environment's; None when there is none."""
+    named = path or (os.environ if environ is None else environ).get(ENV_CONFIG)
+    return Path(named) if named else None
 
 
 def environment_without_ours() -> dict[str, str]:
@@ -359,7 +416,7 @@ def _expand(values: dict[str, Any], one: str, many: str, required: str) -> None:
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part not in ("path", "sql")) or "settings"
+        key = ".".join(str(part) for part in problem["loc"] if part not in KINDS) or "settings"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             lines.append(f"{key}: there is no such setting (see config/ticketbot.toml)")
@@ -378,9 +435,14 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     sources = {
         name: source.model_copy(update={"root": base / source.root}) for name, source in settings.sources.items()
     }
+    endpoints = {
+        name: one.model_copy(update={"preset": str(base / one.preset)}) if one.preset.endswith(".toml") else one
+        for name, one in settings.endpoints.items()
+    }
     files = {name: str(base / value) for name, value in _files(settings.retrain).items()}
     retrain = settings.retrain.model_copy(update=files)
-    return settings.model_copy(update={"general": general, "sources": sources, "retrain": retrain})
+    parts = {"general": general, "sources": sources, "endpoints": endpoints, "retrain": retrain}
+    return settings.model_copy(update=parts)
 
 
 def _files(retrain: Retrain) -> dict[str, str]:

@@ -4,6 +4,7 @@ rule.py      what is said about a picture, and which category a ticket gets   (p
 outbox.py    events into the outbox, in the transaction that made them true
 claim.py     which answers may go now, and to whom
 breaker.py   is this endpoint well?                                          (pure)
+preset.py    the same on a ticket system's own API, in several steps
 send.py      sign, POST, write down what came back
 retry.py     should it try again? And when?                                  (pure)
 sign.py      Standard Webhooks: sign and verify                              (pure; receivers may copy it)

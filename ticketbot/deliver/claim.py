@@ -68,7 +68,7 @@ def claim(
         wishes = {name: _wish(session, settings, name, now, n, signers[name]) for name, n in free.items()}
     claimed: list[Claim] = []
     for name, wish in wishes.items():
-        if not wish.secrets:
+        if not wish.secrets and not settings.endpoints[name].preset:
             _say_no_secret(db, name, now)
         elif wish.ids:
             with db.write() as session:
@@ -104,7 +104,11 @@ def _ready(session: Session, settings: Settings, now: float) -> dict[str, tuple[
         if endpoint.mode != "live" or is_paused(session, name):
             continue
         health, kept = endpoints.look(session, name)
-        if breaker.allowance(health, now, 1).n:
+        if not breaker.allowance(health, now, 1).n:
+            continue
+        if endpoint.preset:
+            found[name] = ()  # its own secrets are in the settings
+        else:
             try:
                 found[name] = tuple(keys.signing(settings, name, kept, now))
             except SettingsError:

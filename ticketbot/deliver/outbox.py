@@ -271,7 +271,7 @@ def _answers_of(ticket: Ticket) -> tuple[ColumnElement[bool], ...]:
 def _put(session: Session, settings: Settings, ticket: Ticket, event: Event, sha256: str | None) -> int:
     """1 when the endpoint wants this type and the row was written, else 0."""
     endpoint = settings.endpoints[ticket.endpoint]
-    if event.type not in endpoint.events:
+    if not endpoint.wants(event.type):
         return 0
     ticket.seq += 1
     held = endpoint.mode == "dry_run"

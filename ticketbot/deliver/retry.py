@@ -33,6 +33,7 @@ class Outcome:
     status: int | None = None
     error: str | None = None
     retry_after: str | None = None  # the header as it came
+    refused: bool = False  # a ticket system said no in an answer whose status says yes
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _pause_s(outcome: Outcome, now: float, most_s: float) -> float | None:
 
 
 def _alert(outcome: Outcome) -> str | None:
-    if outcome.status in SAID_AT_ONCE or outcome.error == "address_refused":
+    if outcome.refused or outcome.status in SAID_AT_ONCE or outcome.error == "address_refused":
         return "refused"
     if outcome.status is not None and 300 <= outcome.status <= 399:
         return "redirected"

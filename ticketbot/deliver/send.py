@@ -1,4 +1,4 @@
-"""Send what is due: sign, POST, write down what came back.
+"""Send what is due: sign, POST (or the steps of a preset), write down what came back.
 
 `deliver_due` runs until nothing more can be sent now. Any number of processes may run it at once: the database decides
 who sends what. A worker that dies in the middle leaves a lease that runs out; the answer is then sent again under the
@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from ticketbot.db import Database
+from ticketbot.deliver import preset
 from ticketbot.deliver.claim import Claim, claim
 from ticketbot.deliver.finish import Report, finish
 from ticketbot.deliver.retry import Outcome
@@ -67,7 +68,10 @@ def deliver_due(
 
 
 def _deliver(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> str:
-    report = attempt(settings, one, now, post)
+    if settings.endpoints[one.endpoint].preset:
+        report = preset.attempt(db, settings, one, now, fetch.request)
+    else:
+        report = attempt(settings, one, now, post)
     failpoint("send.posted")
     try:
         state = finish(db, settings, one, report)
