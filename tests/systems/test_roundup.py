@@ -7,8 +7,8 @@ from tests.systems.conftest import jpeg
 
 
 @pytest.fixture(scope="module")
-def tracker(tmp_path_factory):
-    with Roundup(tmp_path_factory.mktemp("roundup")) as found:
+def tracker():
+    with Roundup() as found:
         yield found
 
 

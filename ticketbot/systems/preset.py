@@ -98,6 +98,8 @@ class Preset(_Part):
     values: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     required: tuple[str, ...] = ()
+    # The system takes ids, so every category needs one in the endpoint's `names`.
+    needs_names: bool = False
     basic: str = ""
     headers: dict[str, str] = {}
     steps: Annotated[tuple[Step, ...], Field(min_length=0)] = ()
@@ -136,6 +138,9 @@ def check(settings: Settings) -> None:
     for name, endpoint in settings.endpoints.items():
         if endpoint.preset:
             values_of(name, endpoint)
+            missing = [one for one in settings.categories if one not in endpoint.names]
+            if missing and of(endpoint).needs_names:
+                raise SettingsError(f"endpoints.{name}.names.{missing[0]} is missing: the id of this category there")
     for name, source in settings.sources.items():
         told = settings.endpoints[source.endpoint] if source.endpoint else None
         if told and told.preset and not source.require_ticket:

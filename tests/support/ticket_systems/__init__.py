@@ -1,7 +1,7 @@
 """Real ticket systems for tests: installed with pip into a folder that is kept, started on a free loopback port.
 
     with DjangoHelpdesk(folder) as desk:     desk.url, desk.media, desk.create(...), desk.ticket(id)
-    with Roundup(folder) as tracker:         tracker.url, tracker.files, tracker.create(...), tracker.issue(id)
+    with Roundup() as tracker:         tracker.url, tracker.files, tracker.create(...), tracker.issue(id)
 
 What cannot be installed skips the test with the reason (and fails it in CI).
 """

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import requests
@@ -15,9 +16,11 @@ FIELDS = 'keyword=Multilink("keyword"),'
 
 
 class Roundup:
-    def __init__(self, folder, hook_url="", hook_secret="hook-secret-for-tests"):
+    def __init__(self, hook_url="", hook_secret="hook-secret-for-tests"):
         self.bin = venv("roundup-2.6.0", "roundup==2.6.0")
-        self.folder = Path(folder)
+        # As root the server becomes `nobody`, who may not look into pytest's own folders.
+        self.folder = Path(tempfile.mkdtemp(prefix="roundup-"))
+        self.folder.chmod(0o755)
         self.tracker = self.folder / "tracker"
         self.files = self.tracker / "db" / "files"
         self.database = f"sqlite:///{self.tracker / 'db' / 'db'}"
@@ -33,7 +36,6 @@ class Roundup:
         assert run.returncode == 0, run.stderr + run.stdout
 
     def __enter__(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
         options = [f"tracker_web={self.url}/", "admin_email=admin@localhost", "mail_domain=localhost"]
         options += ["mail_host=127.0.0.1", f"mail_debug={self.folder}/mail.log", "password_pbkdf2_default_rounds=10000"]
         self.admin("install", "classic", "sqlite", ",".join(options))
@@ -65,6 +67,7 @@ class Roundup:
     def __exit__(self, *_):
         end(self.process)
         self.log.close()
+        shutil.rmtree(self.folder)
 
     def call(self, method, path, user="alice", **options):
         headers = {"X-Requested-With": "rest", "Origin": self.url.rsplit("/", 1)[0], "Referer": self.url + "/"}
@@ -89,7 +92,7 @@ class Roundup:
     def notes(self, id_):
         """The contents of all messages of an issue."""
         messages = self.issue(id_)["messages"]
-        return [self.call("GET", f"/msg/{one['id']}")["attributes"]["content"] for one in messages]
+        return [self.call("GET", f"/msg/{one['id']}/content")["data"] for one in messages]
 
     def set(self, id_, user="alice", **fields):
         """What an agent changes by hand."""
