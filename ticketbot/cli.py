@@ -7,7 +7,7 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import deliveries, erase, labels, models, people, run
+from ticketbot.commands import presets, deliveries, erase, labels, models, people, run
 from ticketbot.errors import SettingsError, TicketbotError, UsageError
 
 
@@ -53,6 +53,7 @@ for command in (
     deliveries.resume,
     deliveries.answers,
     deliveries.endpoints,
+    presets.preset,
     people.users,
     people.tokens,
     erase.erase,
