@@ -7,7 +7,7 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import presets, deliveries, erase, labels, models, people, run
+from ticketbot.commands import deliveries, erase, labels, models, people, presets, run
 from ticketbot.errors import SettingsError, TicketbotError, UsageError
 
 
