@@ -7,14 +7,12 @@ Taken on sight, a file still growing was read at 11,760 of its 88,200 bytes in a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["settled", "wait", "changed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """What one look at a file saw. Numbers are signed 64 bits, as databases keep them."""
 
     dev: int
@@ -26,7 +24,10 @@ class Observation:
     @classmethod
     def of(cls, stat: Any) -> Observation:
         """From an os.stat_result."""
-        return cls(_signed(stat.st_dev), _signed(stat.st_ino), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        dev, ino = stat.st_dev, stat.st_ino
+        if dev >= 1 << 63 or ino >= 1 << 63:
+            dev, ino = _signed(dev), _signed(ino)
+        return cls(dev, ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def same_content_as(self, other: Observation) -> bool:
         """Is a file that was staged still the one we read?

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticketbot.collect import listing, opening
-from ticketbot.collect.book import Book, source_row
+from ticketbot.collect.book import NEW, Book, source_row
 from ticketbot.collect.listing import Listed
 from ticketbot.collect.opening import Clock
 from ticketbot.contracts.events import shown_path
@@ -32,6 +32,9 @@ from ticketbot.failpoints import failpoint
 from ticketbot.settings import Collect, Source
 
 log = logging.getLogger(__name__)
+
+
+FIRST_FOLDER = "^(?P<user>[^/]+)/"
 
 
 @dataclass
@@ -101,6 +104,8 @@ class _Walk:
         self.db, self.row, self.source, self.clock, self.sweep = db, row, source, clock, sweep
         self.wanted = listing.wanted_by(source)
         self.user = re.compile(source.path)
+        # The pattern of the defaults reads the user out of the folder: once a folder is enough.
+        self.user_is_folder = source.path == FIRST_FOLDER
         self.book = Book(db, row.id, collect.batch_rows)
         self.report = ScanReport()
         self.open: list[_Folder] = []
@@ -139,6 +144,7 @@ class _Walk:
     def close(self) -> None:
         for folder in self.open:
             os.close(folder.fd)
+        self.book.close()
 
     def finish(self, now: float) -> None:
         """Write what only the end can tell: what is gone, whether it was complete."""
@@ -232,8 +238,7 @@ class _Walk:
         self.report.folders_listed += 1
         self.files += len(found.files)
         failpoint("scan.listed")
-        for name, (look, reason) in found.files.items():
-            self._compare(folder.path, name, rows.get(name), listing.change(rows.get(name), look, reason), at)
+        self._compare_all(folder.path, found, rows, at)
         folders = set(found.folders)
         folder.blocked = {name: row for name, row in rows.items() if name in folders and row.state == "refused"}
         gone = [row.id for name, row in rows.items() if self._is_gone(name, row, found, folder)]
@@ -242,7 +247,7 @@ class _Walk:
         for name in self.inside.get(folder.path, ()):
             if name not in folders:
                 self.book.gone_folder(folder.path + b"/" + name if folder.path else name)
-        folder.todo = found.folders
+        folder.todo = sorted(found.folders, reverse=True)
         self._note(folder.path, mtime_ns, at, bool(gone) or found.vanished > 0, found)
 
     def _leave_out_erased(self, folder: bytes, found: listing.Listing, rows: dict[bytes, listing.Row]) -> None:
@@ -273,6 +278,21 @@ class _Walk:
         if now != before:
             self.book.listed(path, now)
 
+    def _compare_all(self, folder: bytes, found: listing.Listing, rows: dict[bytes, listing.Row], at: float) -> None:
+        before = folder + b"/" if folder else b""
+        user = user_of(self.user, before) if self.user_is_folder else None
+        history, add = self.report.history, self.book.add
+        # By name: then every index grows at its end.
+        for name, (look, reason) in sorted(found.files.items()):
+            row = rows.get(name)
+            if row is None and look is not None and reason is None:  # the way of nearly every file of a first scan
+                path = before + name
+                own = user if self.user_is_folder else user_of(self.user, path)
+                add(path, folder, own, "seen", None, history, 0, at, at, *look)
+                self.report.new += 1
+            else:
+                self._compare(folder, name, row, listing.change(row, look, reason), at)
+
     def _compare(
         self, folder: bytes, name: bytes, row: listing.Row | None, values: dict[str, Any] | None, at: float
     ) -> None:
@@ -289,9 +309,9 @@ class _Walk:
             self.book.change(row, values)
             return
         path = folder + b"/" + name if folder else name
-        user = user_of(self.user, path)
-        own = {"path": path, "folder": folder, "user_name": user, "history": self.report.history}
-        self.book.add({**own, **values, "first_seen_at": at, "resolve_attempts": 0})
+        own: dict[str, Any] = {"path": path, "folder": folder, "user_name": user_of(self.user, path)}
+        own |= {**values, "history": self.report.history, "resolve_attempts": 0, "first_seen_at": at}
+        self.book.add(*(own[name] for name in NEW))
 
     def _cannot(self, path: bytes, error: OSError, row: listing.Row | None) -> None:
         """A folder that cannot be entered: refused, or trouble that makes the scan incomplete."""

@@ -40,12 +40,16 @@ class Database:
             _check_place(url)
         self.engine = self._engine("IMMEDIATE")
         self.reader = self._engine("DEFERRED") if self.is_sqlite else self.engine
+        self.unsynced = self._engine("IMMEDIATE", "NORMAL") if self.is_sqlite else self.engine
         self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._write_unsynced = sessionmaker(self.unsynced, expire_on_commit=False)
         self._read = sessionmaker(self.reader, expire_on_commit=False)
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        with self._write.begin() as session:
+    def write(self, *, durable: bool = True) -> Iterator[Session]:
+        """`durable=False`: SQLite syncs it with the next durable one; a power cut before may take it back. For what is
+        found again anyhow, like the batches of a scan."""
+        with (self._write if durable else self._write_unsynced).begin() as session:
             yield session
 
     @contextmanager
@@ -85,19 +89,22 @@ class Database:
         return self.url.removeprefix("sqlite:///").split("?")[0]
 
     def close(self) -> None:
-        self.engine.dispose()
-        self.reader.dispose()
+        for engine in (self.engine, self.reader, self.unsynced):
+            engine.dispose()
 
     def forget_connections(self) -> None:
         """After a fork: leave the parent's connections alone and open our own."""
-        self.engine.dispose(close=False)
-        self.reader.dispose(close=False)
+        for engine in (self.engine, self.reader, self.unsynced):
+            engine.dispose(close=False)
 
-    def _engine(self, begin: str) -> Engine:
+    def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
         if not self.is_sqlite:
             return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
         engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
-        event.listen(engine, "connect", _prepare)
+
+        @event.listens_for(engine, "connect")
+        def _connect(connection: Any, _record: Any) -> None:
+            _prepare(connection, synchronous)
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Any) -> None:
@@ -106,10 +113,11 @@ class Database:
         return engine
 
 
-def _prepare(connection: Any, _record: Any) -> None:
+def _prepare(connection: Any, synchronous: str) -> None:
     connection.isolation_level = None  # BEGIN is ours, see above
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+    own = (f"synchronous={synchronous}", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON")
+    for pragma in ("journal_mode=WAL", *own):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
