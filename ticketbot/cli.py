@@ -7,8 +7,8 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import deliveries, erase, labels, models, people, presets, run
-from ticketbot.errors import SettingsError, TicketbotError, UsageError
+from ticketbot.commands import deliveries, doctor, erase, init, labels, models, people, presets, run, trace
+from ticketbot.operate import plainly
 
 
 class OneSentence(click.Group):
@@ -17,12 +17,12 @@ class OneSentence(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except (SettingsError, UsageError) as error:
-            click.echo(f"ticketbot: {error}", err=True)
-            context.exit(2)
-        except TicketbotError as error:
-            click.echo(f"ticketbot: {error}", err=True)
-            context.exit(1)
+        except BrokenPipeError:
+            raise  # the reader of our output went away: click ends quietly
+        except plainly.EXPECTED as error:
+            sentence, code = plainly.said(error)
+            click.echo(f"ticketbot: {sentence}", err=True)
+            context.exit(code)
 
 
 @click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -35,6 +35,7 @@ def main(config: str | None) -> None:
 
     \b
     Try it:             ticketbot demo
+    Set it up:          ticketbot init, then ticketbot --config ticketbot.toml doctor
     Run it:             ticketbot --config ticketbot.toml serve
     One round by hand:  ticketbot --config ticketbot.toml once
     One picture:        ticketbot classify picture.jpg
@@ -42,6 +43,8 @@ def main(config: str | None) -> None:
 
 
 for command in (
+    init.init,
+    doctor.doctor,
     run.once,
     run.serve,
     run.classify,
@@ -57,6 +60,7 @@ for command in (
     people.users,
     people.tokens,
     erase.erase,
+    trace.trace,
 ):
     main.add_command(command)
 

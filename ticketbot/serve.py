@@ -11,14 +11,19 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import OperationalError
+
 from ticketbot.app import App
 from ticketbot.deliver import endpoints
+from ticketbot.errors import UsageError
+from ticketbot.operate import plainly
 from ticketbot.schedule import Ticker
 from ticketbot.settings import Settings
 from ticketbot.web import accounts
@@ -56,6 +61,28 @@ def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
         _reap(children)
         stopping.wait(0.1)
     return _stop(children)
+
+
+def check_start(settings: Settings, *, web: bool = True) -> None:
+    """What would make every child die at once is said here, once, before any is started.
+
+    Raises TicketbotError, OSError or SQLAlchemyError. A PostgreSQL that is away is waited for instead.
+    """
+    if web and settings.web.port:
+        family = socket.AF_INET6 if ":" in settings.web.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.web.host, settings.web.port))
+            except OSError as error:
+                place = f"{settings.web.host}:{settings.web.port}"
+                raise UsageError(f"cannot listen at {place} (web.host, web.port): {error.strerror}") from None
+    try:
+        App(settings).close()
+    except OperationalError as error:
+        if settings.database_url.startswith("sqlite"):
+            raise
+        log.warning("the database does not answer yet", extra={"reason": plainly.of_database(error)})
 
 
 def run_web(settings: Settings) -> None:

@@ -37,6 +37,7 @@ def serve(context: click.Context, only: str | None) -> None:
     from ticketbot import serve as service
 
     settings = load_settings(context)
+    service.check_start(settings, web=only != "worker")
     context.exit(service.serve(settings, web=only != "worker", worker=only != "web"))
 
 

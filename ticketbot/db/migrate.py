@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from ticketbot.db.session import Database
+from ticketbot.errors import NotReady
 from ticketbot.failpoints import failpoint
 
 # "ticketbo" as a number: the key of PostgreSQL's advisory lock.
@@ -32,9 +33,18 @@ def config(db: Database) -> Config:
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
-    """Bring the schema forward to `revision`; nothing happens when it is there already."""
-    if current(db) == head(db):
+    """Bring the schema forward to `revision`; nothing happens when it is there already.
+
+    Raises NotReady for a schema that a newer ticketbot made.
+    """
+    here = current(db)
+    if here == head(db):
         return
+    if here is not None and here not in known(db):
+        raise NotReady(
+            f"the database has schema {here}, which a newer ticketbot made (this one knows {head(db)}); "
+            "install that version again, or restore a backup that was made before"
+        )
     with _alone(db):
         failpoint("migrate.locked")
         if current(db) != revision:
@@ -49,6 +59,11 @@ def current(db: Database) -> str | None:
 
 def head(db: Database) -> str | None:
     return ScriptDirectory.from_config(config(db)).get_current_head()
+
+
+def known(db: Database) -> list[str]:
+    """Every schema that was ever released, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(config(db)).walk_revisions()]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import SQLColumnExpression, func, literal_column, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.models import Answer, EndpointState, File, Model, Picture, Source, Ticket
 from ticketbot.settings import Settings
@@ -48,9 +48,19 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
     pending.to_classify = count(Picture.lease_until, *unanswered(session))
     pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))
     pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))
-    pending.to_deliver = count(Answer.due_at, Answer.state == "pending")
+    pending.to_deliver, due_at = _to_deliver(session)
+    dues += [due_at] * (pending.to_deliver > 0)
     pending.next_at = min(dues, default=None)
     return pending
+
+
+def _to_deliver(session: Session) -> tuple[int, float | None]:
+    """How many wait, and when the first may go: one that stands behind another of its ticket waits for that one."""
+    waits, earlier = literal_column("'pending'"), aliased(Answer)
+    mine = (earlier.endpoint == Answer.endpoint, earlier.ticket == Answer.ticket, earlier.seq < Answer.seq)
+    behind = select(earlier.id).where(earlier.state == waits, *mine).exists()
+    due_at = session.scalar(select(func.min(Answer.due_at)).where(Answer.state == waits, ~behind))
+    return session.scalar(select(func.count()).where(Answer.state == waits)) or 0, due_at
 
 
 def to_classify(session: Session) -> bool:

@@ -1,0 +1,357 @@
+"""Is every fault found and named, and nothing else?"""
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.bundles import picture
+from tests.support.needs import missing
+from tests.support.receiver import Receiver
+from tests.support.shelf import jpeg, put_model
+from tests.support.world import World
+from ticketbot.cli import main
+from ticketbot.db import connect
+from ticketbot.db.models import Answer, EndpointState, Switch
+from ticketbot.deliver.sign import new_secret
+from ticketbot.operate import doctor
+from ticketbot.operate.checks import trees
+from ticketbot.retrain import shelf
+
+
+@pytest.fixture
+def desk():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def world(tmp_path, desk):
+    """A house in which all is well: a tree with a picture on a ticket, a champion, an endpoint that answers."""
+    made = World(tmp_path, desk.url, new_secret())
+    made.config.chmod(0o640)
+    made.once()
+    db = connect(made.settings.database_url)
+    put_model(db, made.settings)
+    db.close()
+    made.add("7", "a.jpg", jpeg(picture(1, px=64)), "T-1")
+    return made
+
+
+def findings(world, level="fault"):
+    return [one for one in doctor.examine(world.settings, world.config, time.time) if one.level == level]
+
+
+def only_fault(world):
+    (found,) = findings(world)
+    assert found.do, "a fault says what to do"
+    return f"{found.check}: {found.said}"
+
+
+def change(world, old, new):
+    text = world.config.read_text()
+    assert old in text
+    world.config.write_text(text.replace(old, new))
+
+
+def database(world):
+    return connect(world.settings.database_url)
+
+
+def test_all_is_well(world):
+    assert findings(world) == []
+    said = CliRunner().invoke(main, ["--config", str(world.config), "doctor"])
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-1] == "all is well"
+    assert "1 of 1 tried files have one; 7/a.jpg is on T-1" in said.stdout
+    assert "1 pictures of 1 files" in said.stdout
+
+
+def test_it_changes_nothing(world):
+    def everything():
+        files = [path for path in world.folder.rglob("*") if path.is_file() and "ticketbot.db" not in path.name]
+        with sqlite3.connect(world.settings.data_dir / "ticketbot.db") as connection:
+            rows = list(connection.iterdump())
+        connection.close()
+        return {path: path.stat().st_mtime_ns for path in files}, rows
+
+    before = everything()
+    findings(world)
+    assert everything() == before
+
+
+def test_three_faults_at_once_are_all_named(world, desk):
+    change(world, 'root = "attach"', 'root = "elsewhere"')
+    change(world, f'url = "{desk.url}"', 'url = "http://127.0.0.1:9/hook"')
+    change(world, f'allow = ["{desk.url.split("/")[2]}"]', 'allow = ["127.0.0.1"]')
+    (shelf.folder_of(world.settings, "test-1") / "model.onnx").write_bytes(b"torn")
+    assert [one.check for one in findings(world)] == ["tree erp", "model", "endpoint desk"]
+
+
+def test_a_settings_file_that_everybody_may_read(world):
+    world.config.chmod(0o644)
+    assert only_fault(world) == f"settings file: {world.config} holds a password or secret and everybody may read it"
+
+
+def test_a_key_that_everybody_may_read(world):
+    key = world.settings.data_dir / "secret.key"
+    key.write_bytes(b"x" * 32)
+    key.chmod(0o644)
+    assert "everybody may read the key secret.key" in only_fault(world)
+
+
+def test_a_disk_without_room(world, monkeypatch):
+    # The only part no test may make real: a disk that is full for everybody.
+    monkeypatch.setattr("shutil.disk_usage", lambda _: os.statvfs_result and type("Usage", (), {"free": 2**20})())
+    assert only_fault(world).startswith("disk: 1 MB")
+
+
+def test_a_clock_that_stands_in_another_decade(world):
+    found = [one for one in doctor.examine(world.settings, world.config, lambda: 1e9) if one.check == "clock"]
+    assert [(one.level, one.said) for one in found] == [("fault", "it says 2001-09-09")]
+
+
+def test_no_database(world):
+    for path in world.settings.data_dir.glob("ticketbot.db*"):
+        path.unlink()
+    assert only_fault(world).startswith("database: there is none yet at")
+
+
+def test_a_database_that_is_none(world):
+    for path in world.settings.data_dir.glob("ticketbot.db-*"):
+        path.unlink()
+    (world.settings.data_dir / "ticketbot.db").write_bytes(b"nothing of the kind" * 1000)
+    assert only_fault(world) == "database: cannot be used: file is not a database"
+
+
+def test_a_database_of_a_newer_version(world):
+    with sqlite3.connect(world.settings.data_dir / "ticketbot.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert "schema 9999 is of a newer ticketbot" in only_fault(world)
+
+
+def test_a_database_that_somebody_holds(world):
+    holder = sqlite3.connect(world.settings.data_dir / "ticketbot.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        assert "somebody holds its lock" in only_fault(world)
+    finally:
+        holder.close()
+
+
+def test_a_damaged_page(world):
+    path = world.settings.data_dir / "ticketbot.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ix_answer_state'").fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    assert any("damaged" in one.said for one in findings(world))
+
+
+def test_a_folder_we_may_not_enter(world):
+    closed = world.tree / "8"
+    closed.mkdir()
+    closed.chmod(0)
+    try:
+        if os.access(closed, os.R_OK):
+            assert _as_nobody(world) == [str(closed)]
+        else:
+            assert f"may not read the folder {closed}" in only_fault(world)
+    finally:
+        closed.chmod(0o700)
+
+
+def _as_nobody(world):
+    """Root may read everything: look as somebody else, in a child."""
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            os.chmod(world.folder, 0o755)
+            for parent in world.tree.parents:
+                if parent.owner() == "root" and "pytest" in str(parent):
+                    os.chmod(parent, 0o755)
+            os.setuid(65534)
+            os.write(writer, json.dumps(trees.count(world.settings.sources["erp"]).closed).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    with os.fdopen(reader, "rb") as file:
+        said = file.read()
+    if not said:
+        missing("the test's folder cannot be reached by another user")
+    return json.loads(said)
+
+
+def test_a_tree_in_the_data_folder(world):
+    change(world, 'root = "attach"', 'root = "var"')
+    assert any("lies inside it" in one.said for one in findings(world))
+    assert trees.overlap(world.folder, world.folder / "var") is not None
+    assert trees.overlap(world.folder / "var" / "x", world.folder / "var") is not None
+    assert trees.overlap(world.tree, world.folder / "var") is None
+
+
+def test_a_lookup_that_finds_nothing(world):
+    change(world, "WHERE user_id = :user", "WHERE user_id = 'x' || :user")
+    assert "none of 1 tried files has one, 7/a.jpg" in only_fault(world)
+
+
+def test_a_lookup_that_fails(world):
+    change(world, "FROM uploads", "FROM downloads")
+    assert "the lookup failed: no such table: downloads" in only_fault(world)
+
+
+def test_no_lookup_at_all(world):
+    lines = [line for line in world.config.read_text().splitlines() if not line.startswith("ticket = ")]
+    world.config.write_text("\n".join(lines))
+    assert "nothing says whose ticket a file is" in only_fault(world)
+
+
+def test_an_endpoint_that_moved(world, desk):
+    desk.server.RequestHandlerClass.do_GET = lambda handler: (
+        handler.send_response(301),
+        handler.send_header("Location", "/new"),
+        handler.send_header("Content-Length", "0"),
+        handler.end_headers(),
+    )
+    assert "redirects to /new" in only_fault(world)
+
+
+def test_an_endpoint_whose_clock_is_wrong(world, desk):
+    desk.server.RequestHandlerClass.do_GET = lambda handler: (
+        handler.send_response_only(200),
+        handler.send_header("Date", "Mon, 01 Jan 2024 00:00:00 GMT"),
+        handler.send_header("Content-Length", "0"),
+        handler.end_headers(),
+    )
+    assert "its clock is -" in only_fault(world)
+
+
+def test_an_endpoint_we_may_not_call(world, desk):
+    change(world, f'allow = ["{desk.url.split("/")[2]}"]', "allow = []")
+    assert "may not be called (address_refused)" in only_fault(world)
+
+
+def test_an_endpoint_without_a_secret(world):
+    lines = [line for line in world.config.read_text().splitlines() if not line.startswith("secret")]
+    world.config.write_text("\n".join(lines))
+    assert "there is no secret to sign with" in only_fault(world)
+
+
+def test_a_secret_made_with_another_key(world):
+    world.run("endpoints", "secret", "desk")
+    (world.settings.data_dir / "secret.key").write_bytes(b"y" * 32)
+    assert "encrypted with another key" in only_fault(world)
+
+
+def test_another_program_on_our_port(world):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=_answer_nonsense, args=(other,), daemon=True)
+        thread.start()
+        change(world, "port = 0", f"port = {other.getsockname()[1]}")
+        change(world, "[general]", f'[general]\nbase_url = "http://127.0.0.1:{other.getsockname()[1]}"')
+        assert only_fault(world).startswith("page: another program listens")
+
+
+def _answer_nonsense(server):
+    while True:
+        try:
+            peer, _ = server.accept()
+        except OSError:
+            return
+        with peer:
+            peer.settimeout(1)
+            try:
+                if peer.recv(4096):
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+            except OSError:
+                pass
+
+
+def test_https_without_a_word_about_the_proxy(world):
+    change(world, "[general]", '[general]\nbase_url = "https://pictures.example.com"')
+    assert "web.proxies is 0" in only_fault(world)
+
+
+def test_a_trainer_that_is_not_there(world):
+    world.config.write_text(world.config.read_text() + '[retrain]\ncommand = ["/nowhere/python"]\n')
+    assert only_fault(world).startswith("trainer: retrain.command starts /nowhere/python")
+
+
+def test_what_is_stuck_is_a_fault_too(world):
+    db = database(world)
+    with db.write() as session:
+        more = {"ticket": "T-1", "type": "ticket.answered", "body": b"x", "due_at": 1.0, "created_at": 1.0}
+        session.add(Answer(id="msg_1", endpoint="desk", seq=1, state="dead", **more))
+        state = EndpointState(name="desk", disabled_at=1.0, disabled_why="it answered 410 Gone", recent=[], secrets=[])
+        session.add(state)
+        session.add(Switch(name="alert.desk.refused", value="it refuses what we send", who="deliver", at=1.0))
+    db.close()
+    said = [one.said for one in findings(world)]
+    assert any("1 answers could not be delivered" in one for one in said)
+    assert any("switched off: it answered 410 Gone" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[general", "is not valid TOML"),
+        ("[generall]\n", "generall: there is no such setting"),
+        ("[web]\nport = 'x'\n", "web.port = 'x'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["doctor", "serve", "once"])
+def test_settings_that_cannot_be_read_are_one_sentence(tmp_path, content, said, command):
+    config = tmp_path / "t.toml"
+    config.write_text(content)
+    result = CliRunner().invoke(main, ["--config", str(config), command])
+    assert result.exit_code == 2
+    assert said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["once"], ["serve"], ["answers"], ["models", "list"], ["trace", "T-1"]])
+@pytest.mark.parametrize("broken", ["torn", "newer", "a folder"])
+def test_a_broken_database_is_one_sentence_whatever_is_asked(tmp_path, command, broken):
+    world = World(tmp_path)
+    data = world.settings.data_dir
+    data.mkdir()
+    if broken == "a folder":
+        (data / "ticketbot.db").mkdir()
+    elif broken == "torn":
+        (data / "ticketbot.db").write_bytes(b"nothing of the kind" * 1000)
+    else:
+        world.once()
+        with sqlite3.connect(data / "ticketbot.db") as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.close()
+    result = CliRunner().invoke(main, ["--config", str(world.config), *command])
+    assert result.exit_code == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("ticketbot: the database")
+
+
+def test_a_broken_bundle_is_one_sentence(tmp_path):
+    world = World(tmp_path)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("{")
+    result = CliRunner().invoke(main, ["--config", str(world.config), "models", "import", str(tmp_path / "bundle")])
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1 and "cannot be read" in result.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(world):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        change(world, "port = 0", f"port = {other.getsockname()[1]}")
+        result = CliRunner().invoke(main, ["--config", str(world.config), "serve"])
+    assert result.exit_code == 2
+    assert "cannot listen at 127.0.0.1:" in result.stderr

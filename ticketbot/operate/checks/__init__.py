@@ -1,0 +1,1 @@
+"""What `ticketbot doctor` looks at, a file a subject. A check yields findings and changes nothing."""

@@ -1,0 +1,41 @@
+"""What went wrong, in one sentence for the person at the terminal, and with which exit code does a command end?
+
+1: something is wrong here or now. 2: called or configured wrongly. Never a stack trace for what a person can put right;
+an error of our own keeps its trace.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ticketbot.errors import SettingsError, TicketbotError, UsageError
+
+WRONG, MISUSED = 1, 2
+EXPECTED = (TicketbotError, SQLAlchemyError, sqlite3.Error, CommandError, OSError)
+# user:password@ in an address, wherever it appears.
+PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+
+
+def said(error: BaseException) -> tuple[str, int]:
+    """(sentence, exit code) of one of EXPECTED."""
+    if isinstance(error, TicketbotError):
+        return str(error), MISUSED if isinstance(error, SettingsError | UsageError) else WRONG
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}", WRONG
+    return f"the database cannot be used: {of_database(error)}; see: ticketbot doctor", WRONG
+
+
+def of_database(error: BaseException) -> str:
+    """The driver's own first line, without the statement, its values or a password."""
+    found = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = [line.strip() for line in str(found).splitlines() if line.strip()]
+    return without_password(lines[0][:300]) if lines else type(found).__name__
+
+
+def without_password(text: str) -> str:
+    return PASSWORD.sub(r"\1:…@", text)
