@@ -7,7 +7,7 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import deliveries, doctor, erase, init, labels, models, people, presets, run, trace
+from ticketbot.commands import backup, deliveries, doctor, erase, init, labels, models, people, presets, run, trace
 from ticketbot.operate import plainly
 
 
@@ -61,6 +61,8 @@ for command in (
     people.tokens,
     erase.erase,
     trace.trace,
+    backup.backup,
+    backup.restore,
 ):
     main.add_command(command)
 
