@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 STAGES = {"collect", "review", "retrain", "classify", "deliver"}
 # Built on the stages: they join or operate them.
 ABOVE = {"flow", "schedule", "app", "pages", "cli", "commands", "serve", "operate", "demo"}
-SHARED = {"contracts", "db", "net", "imaging", "judge", "settings", "errors", "logs", "web", "failpoints", "systems"}
+SHARED = {"contracts", "db", "net", "imaging", "judge", "settings", "errors", "logs", "web", "failpoints", "measures", "systems"}
 HEAVY = {"torch", "fastai", "torchvision", "sklearn", "scipy", "cleanlab", "matplotlib", "onnx", "onnxscript"}
 TRAINER_MAY_USE = {"contracts", "imaging", "judge", "net", "errors"}
 FILES = sorted((ROOT / "ticketbot").rglob("*.py")) + sorted((ROOT / "trainer").rglob("*.py"))

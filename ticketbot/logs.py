@@ -11,10 +11,13 @@ import logging
 import sys
 import time
 import unicodedata
+from contextvars import ContextVar
 from typing import Any
 
 from ticketbot.settings import Log
 
+# The id of the request this thread works on; every line it logs has it.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
 # What a LogRecord has by itself; everything else came in through `extra`.
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -41,7 +44,10 @@ def visible(text: str) -> str:
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in STANDARD}
+    """What came with the event, and the request it happened in."""
+    found = {key: value for key, value in vars(record).items() if key not in STANDARD}
+    request = request_id.get()
+    return {**found, "request_id": request} if request else found
 
 
 class TextLines(logging.Formatter):

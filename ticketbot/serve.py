@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import OperationalError
 
+from ticketbot import measures
 from ticketbot.app import App
 from ticketbot.deliver import endpoints
 from ticketbot.errors import UsageError
@@ -88,6 +89,7 @@ def check_start(settings: Settings, *, web: bool = True) -> None:
 def run_web(settings: Settings) -> None:
     """The web process: pages and API until SIGTERM, which lets running requests finish."""
     app = App(settings, intra_threads=2)
+    measures.keep(settings.data_dir, "web")
     for name, code in endpoints.refused(settings).items():
         log.error("endpoint %s may not be called (%s); see its `allow` setting", name, code)
     server = WebServer(app.flask(), settings)
@@ -95,11 +97,13 @@ def run_web(settings: Settings) -> None:
     _invite_first_admin(app)
     server.run()
     app.close()
+    measures.flush()
 
 
 def run_worker(settings: Settings) -> None:
     """The worker process: the schedule, until SIGTERM."""
     app = App(settings)
+    measures.keep(settings.data_dir, "worker")
     if not settings.sources:
         log.warning("no tree is watched; add a section [sources.<name>] with its root to the settings")
     ticker = Ticker(app)
@@ -110,6 +114,7 @@ def run_worker(settings: Settings) -> None:
     except SystemExit:
         ticker.stop()
     app.close()
+    measures.flush()
 
 
 def _invite_first_admin(app: App) -> None:

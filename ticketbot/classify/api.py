@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from ticketbot import measures
 from ticketbot.classify.answer import answer_of
 from ticketbot.classify.serving import Serving
 from ticketbot.errors import AddressRefused, ImageError, Refused
@@ -148,5 +150,7 @@ def _of_bytes(data: bytes) -> dict[str, Any]:
         raise TypeError("the app was built without decoders")
     rgb = made.decoders.decode(data, max_px=engine.manifest.canonical_px).rgb
     with answers.slots.take():
+        started = time.perf_counter()
         probabilities = engine.answer([rgb])[0]
+        measures.observe("ticketbot_predict_duration_seconds", time.perf_counter() - started, "http")
     return answer_of(engine, probabilities, made.settings)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from ticketbot import measures
 from ticketbot.db import Database
 from ticketbot.db.leases import is_over
 from ticketbot.db.models import File, Model, Picture, Prediction
@@ -107,7 +108,11 @@ class Bulk:
         seen = [self._see(one, engine.manifest.canonical_px) for one in claims]
         failpoint("classify.decoded")
         good = [one for one in seen if one.rgb is not None]
+        started = time.perf_counter()
         answers = iter(engine.answer([one.rgb for one in good if one.rgb is not None]))
+        if good:
+            took_s = (time.perf_counter() - started) / len(good)
+            measures.observe("ticketbot_predict_duration_seconds", took_s, "bulk", n=len(good))
         rows = [self._prediction(engine, one, next(answers) if one.rgb is not None else None) for one in seen]
         failpoint("classify.answered")
         written = self._write(seen, rows)
@@ -160,6 +165,7 @@ class Bulk:
                 self.announce(session, row.sha256, row.created_at)
                 failpoint("classify.announced")
         for row in written:
+            measures.count("ticketbot_pictures_classified_total", row.category or row.error or "unsure")
             log.info(
                 "classified",
                 extra={"picture": row.sha256, "model": row.model_id, "category": row.category, "error": row.error},

@@ -290,6 +290,9 @@ def _put(session: Session, settings: Settings, ticket: Ticket, event: Event, sha
     session.add(answer)
     session.flush()
     failpoint("outbox.put")
+    about = {"answer": answer.id, "ticket": ticket.ticket, "endpoint": ticket.endpoint}
+    for picture in event.pictures:
+        log.info("answer written down", extra={"picture": picture.sha256, "type": event.type, **about})
     if held:
         log.info("dry run: %s would get %s for %r: %s", ticket.endpoint, event.type, ticket.ticket, event.categories[0])
     return 1

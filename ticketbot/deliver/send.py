@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from ticketbot import measures
 from ticketbot.db import Database
 from ticketbot.deliver import preset
 from ticketbot.deliver.claim import Claim, claim
@@ -79,7 +80,10 @@ def _deliver(db: Database, settings: Settings, one: Claim, now: Callable[[], flo
         log.warning("%s to %s: %s, not written down: %s", one.id, one.endpoint, report.what, type(error).__name__)
         return "unfinished"
     failpoint("finish.committed")
-    log.info("%s to %s, attempt %d: %s, %s", one.id, one.endpoint, one.attempts + 1, report.what, state)
+    measures.count("ticketbot_delivery_attempts_total", one.endpoint, state)
+    measures.observe("ticketbot_delivery_duration_seconds", max(0.0, report.ended_at - report.at), one.endpoint)
+    about = {"answer": one.id, "ticket": one.ticket, "endpoint": one.endpoint}
+    log.info("%s to %s, attempt %d: %s, %s", one.id, one.endpoint, one.attempts + 1, report.what, state, extra=about)
     return state
 
 

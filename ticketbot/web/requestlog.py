@@ -11,11 +11,14 @@ from urllib.parse import quote
 from flask import g, request
 from werkzeug.wrappers import Response
 
+from ticketbot import logs, measures
+
 log = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Asked every few seconds by whatever watches us.
-QUIET = ("health.alive", "health.ready")
+QUIET = ("metrics.show", "health.alive", "health.ready")
 
 
 def begin() -> None:
@@ -23,11 +26,17 @@ def begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     g.started = time.perf_counter()
+    logs.request_id.set(g.request_id)
 
 
 def end(response: Response) -> Response:
     level = logging.DEBUG if request.endpoint in QUIET or _is_static() else logging.INFO
-    took_ms = round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000)
+    took_s = time.perf_counter() - g.get("started", time.perf_counter())
+    took_ms = round(took_s * 1000)
+    if level == logging.INFO:
+        method = request.method if request.method in METHODS else "other"
+        measures.count("ticketbot_http_requests_total", method, str(response.status_code))
+        measures.observe("ticketbot_http_request_duration_seconds", took_s, method)
     log.log(
         level,
         "%s %s %d %d ms",
