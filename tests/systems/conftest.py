@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from sqlalchemy import select
 
 from ticketbot.db.models import Answer, Attempt
+from ticketbot.deliver import alerts
 from ticketbot.deliver.send import deliver_due
 from ticketbot.deliver.ulid import message_id
 
@@ -57,6 +58,10 @@ class Outbox:
     def answer(self, id_):
         with self.db.read() as session:
             return session.get(Answer, id_)
+
+    def alerts(self):
+        with self.db.read() as session:
+            return sorted(one.code for one in alerts.current(session))
 
     def attempts(self, id_):
         with self.db.read() as session:

@@ -219,6 +219,7 @@ class _Round:
             self._one(step)
 
     def _one(self, step: Step) -> None:
+        self.values |= {name: template.fill(made, self.values) for name, made in step.put.items()}
         told = Told(
             step.name, step.method, self._shown(self.system.url(step.path, self.values)), self._sent(step), None, ""
         )

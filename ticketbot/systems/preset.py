@@ -51,6 +51,8 @@ class Step(_Part):
     body: Any = Field(default=None, alias="json")
     form: dict[str, Any] | None = None
     expect: tuple[int, ...] = (200, 201, 202, 204)
+    # Values made of others before the request: name -> template.
+    put: Annotated[dict[str, Any], Field(alias="set")] = {}
     save: dict[str, str] = {}
     save_header: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -138,6 +140,8 @@ def check(settings: Settings) -> None:
     for name, endpoint in settings.endpoints.items():
         if endpoint.preset:
             values_of(name, endpoint)
+            if not of(endpoint).steps:
+                raise SettingsError(f"endpoints.{name}.preset: {of(endpoint).about.sets}")
             missing = [one for one in settings.categories if one not in endpoint.names]
             if missing and of(endpoint).needs_names:
                 raise SettingsError(f"endpoints.{name}.names.{missing[0]} is missing: the id of this category there")
@@ -186,6 +190,8 @@ def _check(path: Path, preset: Preset) -> None:
     saved = {name for step in preset.steps for name in _saves(step)}
     _names(path, "headers", [preset.headers, preset.basic], known | saved)
     for step in preset.steps:
+        _names(path, step.name, [step.put], known)
+        known |= set(step.put)
         parts = [step.path, step.headers, step.body, step.form, step.save, step.found, step.must_be]
         _names(path, step.name, parts, known)
         _names(path, step.name, [f"{{{name}}}" for name in (*step.when, *step.unless)], known)
@@ -201,5 +207,7 @@ def _saves(step: Step) -> Iterable[str]:
 def _names(path: Path, where: str, parts: list[Any], known: set[str]) -> None:
     if unknown := sorted(set(template.names(parts)) - known):
         raise SettingsError(f"{path}: {where}: nothing gives {{{unknown[0]}}} here")
+    if broken := template.unreadable(parts):
+        raise SettingsError(f"{path}: {where}: cannot read {broken[0]!r}")
     if unknown := sorted(template.unknown_filters(parts)):
         raise SettingsError(f"{path}: {where}: there is no filter {unknown[0]!r}")

@@ -12,12 +12,14 @@ Braces around anything that is no name stay as they are.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-PLACE = re.compile(r"\{([a-z][a-z0-9_]*)((?:\|[a-z_]+(?::[a-z][a-z0-9_]*)?)*)\}")
+PLACE = re.compile(r"\{([a-z][a-z0-9_]*)((?:\|[a-z_][a-z0-9_]*(?::[a-z][a-z0-9_]*)?)*)\}")
+_LIKE_A_PLACE = re.compile(r"\{[A-Za-z_][^{}\"\s]*\}")
 CONDITION = "_if"
 _DROPPED = object()
 
@@ -52,6 +54,11 @@ def unknown_filters(template: Any) -> set[str]:
     """Filters that there are not."""
     found = {name for text in _texts(template) for match in PLACE.finditer(text) for name in _filters(match[2])}
     return found - set(FILTERS)
+
+
+def unreadable(template: Any) -> list[str]:
+    """What looks like a place and is none: it would be sent as it stands."""
+    return [found for text in _texts(template) for found in _LIKE_A_PLACE.findall(PLACE.sub("", text))]
 
 
 def is_empty(value: Any) -> bool:
@@ -129,5 +136,6 @@ FILTERS: dict[str, Callable[[Any, Any], Any]] = {
     "text": lambda value, _: _text(value),
     "number": _number,
     "base64": lambda value, _: base64.b64encode(_text(value).encode()).decode(),
+    "json64": lambda value, _: base64.urlsafe_b64encode(json.dumps(value).encode()).decode(),
     "or": lambda value, other: other if is_empty(value) else value,  # {names|or:category}
 }
