@@ -28,6 +28,7 @@ from ticketbot.collect.settled import Observation, decide
 from ticketbot.contracts import store
 from ticketbot.contracts.store import open_staged, path_of
 from ticketbot.db import tombstones
+from ticketbot.db.conditions import REFUSED, UNSETTLED
 from ticketbot.db.models import Directory, File, FileTicket, Picture
 from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
@@ -183,13 +184,13 @@ class _Staging:
         now = self.clock()
         # observed_at > now: our clock was set back; waiting for the old time could take a day.
         due = or_(File.observed_at <= now - self.source.settle_s, File.observed_at > now)
-        query = select(File.id).where(File.source_id == self.source_id, File.state.in_(("seen", "settling")), due)
+        query = select(File.id).where(File.source_id == self.source_id, UNSETTLED, due)
         with self.db.read() as session:
             return list(session.scalars(query.order_by(File.history, File.id).limit(limit)))
 
     def _to_be_mended(self) -> list[int]:
         """Ids of refused files that may do now. Of a user over quota, no more than the quota could let in."""
-        refused = (File.source_id == self.source_id, File.state == "refused")
+        refused = (File.source_id == self.source_id, REFUSED)
         mended = (File.reason.in_(MAY_BE_MENDED), File.observed_at > self.clock() - MENDED_WITHIN_S)
         place = func.row_number().over(partition_by=File.user, order_by=File.id).label("place")
         waiting = select(File.id, place).where(*refused, File.reason == "quota").subquery()

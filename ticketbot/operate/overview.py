@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ticketbot.db.conditions import REFUSED, UNSETTLED
 from ticketbot.db.models import (
     Answer,
     EndpointState,
@@ -107,7 +108,7 @@ def _sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
 
 def _refused(session: Session, source_id: int) -> list[tuple[str, int]]:
     """Files of a source we do not take, by reason, most frequent first."""
-    query = select(File.reason, func.count()).where(File.state == "refused", File.source_id == source_id)
+    query = select(File.reason, func.count()).where(REFUSED, File.source_id == source_id)
     found = session.execute(query.group_by(File.reason))
     return sorted(((reason or "unknown", count) for reason, count in found), key=lambda each: -each[1])
 
@@ -120,7 +121,7 @@ def queues(session: Session, champion_id: str) -> list[Queue]:
         return Queue(name, count, oldest_at, hint)
 
     waiting = [
-        queue("settling", File.observed_at, "the ERP may still be writing", File.state.in_(("seen", "settling"))),
+        queue("settling", File.observed_at, "the ERP may still be writing", UNSETTLED),
         queue("without ticket", File.first_seen_at, "no ticket found yet", File.resolve_due_at.is_not(None)),
         queue("to classify", Picture.staged_at, "the model has not looked yet", *pending.unanswered(session)),
         queue("quiet time", Ticket.due_at, "a ticket may get more pictures", Ticket.due_at.is_not(None)),

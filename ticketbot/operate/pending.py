@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import SQLColumnExpression, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from ticketbot.db.conditions import UNSETTLED
 from ticketbot.db.models import Answer, EndpointState, File, Model, Picture, Source, Ticket
 from ticketbot.settings import Settings
 
@@ -44,7 +45,7 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
         return int(waiting)
 
     settle_s = max((source.settle_s for source in settings.sources.values()), default=0.0)
-    pending.settling = count(File.observed_at + settle_s, File.state.in_(("seen", "settling")))
+    pending.settling = count(File.observed_at + settle_s, UNSETTLED)
     pending.to_classify = count(Picture.lease_until, *unanswered(session))
     pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))
     pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))
