@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from ticketbot.collect import inbound
 from ticketbot.collect.lookups import Lookups
 from ticketbot.db import connect, migrate
 from ticketbot.deliver import outbox
@@ -34,6 +35,7 @@ class App:
         self.intra_threads = intra_threads
         self.now = now
         preset.check(settings)
+        inbound.check(settings)
         # Set when the process is told to end: long steps look at it between two pieces of work.
         self.stopping = threading.Event()
         self.db = connect(settings.database_url)

@@ -9,21 +9,27 @@ in schedule.py.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from ticketbot import measures
 from ticketbot.app import App
 from ticketbot.classify.bulk import Bulk
-from ticketbot.collect import staging, ticket, walk
+from ticketbot.collect import inbound, staging, ticket, walk
 from ticketbot.db.slots import forget_old_slots
-from ticketbot.deliver import outbox, send
-from ticketbot.errors import NotReady
+from ticketbot.deliver import corrections, outbox, send
+from ticketbot.errors import NotReady, UsageError
 from ticketbot.operate import erase, pending
 from ticketbot.retrain import run as retraining
 from ticketbot.retrain import shelf
-from ticketbot.review import folders, pictures, transfer
+from ticketbot.review import folders, labels, pictures, transfer
+from ticketbot.settings import Source
 
 Counts = dict[str, int]
 
@@ -34,29 +40,52 @@ SOON_S = 30.0
 # --- the steps --------------------------------------------------------------------------------------------------------
 
 
-def scan(app: App, *, sweep: bool = False) -> Counts:
+def receive(app: App) -> Counts:
+    """What did ticket systems tell us at /inbound? Fetches what there is to fetch, and looks at those sources now."""
+    on_ticket = partial(corrections.soon, app.db, app.settings)
+    report = inbound.work(app.db, app.settings, app.now, on_ticket=on_ticket)
+    for name in sorted(report.poll):
+        only = {name: app.settings.sources[name]}
+        poll(app, only)
+        if any(source.settle_s == 0 for source in only.values()):
+            poll(app, only)  # settled at the second look
+    return {"done": report.done, "ignored": report.ignored, "failed": report.failed, "fetched": report.fetched}
+
+
+def scan(app: App, *, sweep: bool = False, sources: Mapping[str, Source] | None = None) -> Counts:
     """Which files are there? `sweep` lists every folder, also those that did not change."""
     counts: Counter[str] = Counter()
-    for name, source in app.settings.sources.items():
+    for name, source in (sources or app.settings.sources).items():
+        if source.is_spool:
+            source.root.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
         report = walk.scan(
             app.db, name, source, app.settings.collect, now=app.now(), sweep=sweep, stop=app.stopping.is_set
         )
+        measures.observe("ticketbot_scan_duration_seconds", time.perf_counter() - started, name)
         counts.update(new=report.new, changed=report.changed, gone=report.gone, refused=refused(report.refused))
     return dict(counts)
 
 
-def stage(app: App) -> Counts:
+def stage(app: App, sources: Mapping[str, Source] | None = None) -> Counts:
     """Copy the files that the ERP has finished writing, each content once."""
     counts: Counter[str] = Counter()
-    for name, source in app.settings.sources.items():
+    for name, source in (sources or app.settings.sources).items():
         report = staging.stage(app.db, name, source, app.settings.data_dir, now=app.now(), stop=app.stopping.is_set)
         counts.update(staged=report.staged, settling=report.settling, refused=refused(report.refused))
     return dict(counts)
 
 
-def resolve(app: App) -> Counts:
+def resolve(app: App, sources: Mapping[str, Source] | None = None) -> Counts:
     """Whose ticket is each file?"""
-    report = ticket.resolve(app.db, app.settings.sources, now=app.now(), lookups=app.lookups, on_known=app.announce)
+    report = ticket.resolve(
+        app.db,
+        sources or app.settings.sources,
+        now=app.now(),
+        lookups=app.lookups,
+        endpoints=app.settings.endpoints,
+        on_known=app.announce,
+    )
     return {
         "resolved": report.resolved,
         "waiting": report.waiting,
@@ -109,12 +138,35 @@ def deliver(app: App) -> Counts:
     return {**decided, **sent}
 
 
+def read_corrections(app: App) -> Counts:
+    """Did agents change our category on the ticket? Then it is a label."""
+
+    def label(session: Session, change: corrections.Change, now: float) -> None:
+        try:
+            labels.record(
+                session,
+                sha256=change.sha256,
+                new=change.category,
+                who=change.who,
+                at=now,
+                how="ticket",
+                key=change.key,
+                suggested=change.said,
+                suggested_by=change.said_by,
+                on_label=app.announce,
+            )
+        except UsageError:
+            pass  # it was erased meanwhile
+
+    return corrections.read(app.db, app.settings, app.now, label)
+
+
 # --- rounds -----------------------------------------------------------------------------------------------------------
 
 
-def poll(app: App) -> dict[str, Counts]:
-    """One look at the sources."""
-    return {"scan": scan(app), "stage": stage(app), "resolve": resolve(app)}
+def poll(app: App, sources: Mapping[str, Source] | None = None) -> dict[str, Counts]:
+    """One look at the sources, or at some of them."""
+    return {"scan": scan(app, sources=sources), "stage": stage(app, sources), "resolve": resolve(app, sources)}
 
 
 def sweep(app: App) -> dict[str, Counts]:

@@ -7,13 +7,21 @@ from flask import Flask
 from ticketbot.app import App
 from ticketbot.classify import api
 from ticketbot.classify.api import Answers
+from ticketbot.collect import inbound
 from ticketbot.operate import metrics, overview
 from ticketbot.review import pages as label
 from ticketbot.review import pictures
 from ticketbot.web.context import Services
 from ticketbot.web.site import create_app
 
-BLUEPRINTS = (overview.blueprint, metrics.blueprint, label.blueprint, pictures.blueprint, api.blueprint)
+BLUEPRINTS = (
+    overview.blueprint,
+    metrics.blueprint,
+    label.blueprint,
+    pictures.blueprint,
+    api.blueprint,
+    inbound.blueprint,
+)
 
 
 def create(app: App) -> Flask:

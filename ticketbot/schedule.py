@@ -56,6 +56,8 @@ def jobs(app: App) -> list[Job]:
     times = app.settings.schedule
     return [
         Job("poll", times.poll_s, flow.poll),
+        Job("inbound", times.inbound_s, flow.receive),
+        Job("corrections", times.corrections_s, flow.read_corrections),
         Job("labels", times.labels_s, flow.read_labels),
         Job("retrain", times.retrain_s, flow.retrain_if_due),
         Job("sweep", times.sweep, flow.sweep),

@@ -6,6 +6,7 @@ allowed. Order: that file, then the user's file, then the environment. Only this
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -125,6 +126,26 @@ KINDS = ("path", "sidecar", "sql", "sql_index", "http")
 Lookup = Annotated[PathLookup | SidecarLookup | SqlLookup | SqlIndexLookup | HttpLookup, Field(discriminator="kind")]
 
 
+class Inbound(Section):
+    """How a ticket system may call us about a source. `how` changes what its preset says."""
+
+    enabled: bool = False
+    secret: str = ""
+    callers: tuple[str, ...] = ()
+    download: tuple[str, ...] = ()
+    tolerance_s: Annotated[float, Field(gt=0)] = 300.0
+    how: dict[str, Any] = {}
+    # Not set by hand: the source has no tree, attachments are fetched into a folder of ours.
+    spool: bool = False
+
+    @field_validator("callers")
+    @classmethod
+    def _are_networks(cls, callers: tuple[str, ...]) -> tuple[str, ...]:
+        for one in callers:
+            ipaddress.ip_network(one, strict=False)
+        return callers
+
+
 class Source(Section):
     root: Path
     match: Literal["suffix", "magic"]
@@ -139,6 +160,14 @@ class Source(Section):
     ticket_retry_s: tuple[Seconds, ...]
     endpoint: str
     ticket: tuple[Lookup, ...]
+    inbound: Inbound
+    # Agents' changes on the ticket are labels; see deliver/corrections.py.
+    corrections: bool
+
+    @property
+    def is_spool(self) -> bool:
+        """No tree: attachments are fetched into a folder of ours."""
+        return self.inbound.spool
 
     @field_validator("path")
     @classmethod
@@ -241,6 +270,8 @@ class Deliver(Section):
 
 class Schedule(Section):
     poll_s: Annotated[float, Field(gt=0)]
+    inbound_s: Annotated[float, Field(gt=0)]
+    corrections_s: Annotated[float, Field(gt=0)]
     classify_s: Annotated[float, Field(gt=0)]
     deliver_s: Annotated[float, Field(gt=0)]
     labels_s: Annotated[float, Field(gt=0)]
@@ -324,6 +355,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
         base = path.resolve().parent
         _merge(values, _read(path))
     _merge(values, _from_environment(environ))
+    _spools(values)
     _expand(values, "source", "sources", "root")
     _expand(values, "endpoint", "endpoints", "url")
     try:
@@ -395,6 +427,18 @@ def _toml_value(text: str) -> Any:
         except tomllib.TOMLDecodeError:
             return text
     return text
+
+
+def _spools(values: dict[str, Any]) -> None:
+    """A source that is only called has no tree of its own: its attachments come into a folder per ticket of ours."""
+    sources = values.get("sources", {})
+    for name, entry in sources.items() if isinstance(sources, dict) else ():
+        inbound = entry.get("inbound") if isinstance(entry, dict) else None
+        if isinstance(inbound, dict) and inbound.get("enabled") and not entry.get("root"):
+            entry["root"] = os.path.join(values["general"]["data_dir"], "inbound", name)
+            entry["ticket"] = [{"kind": "path", "pattern": "^(?P<ticket>[^/]+)/"}]
+            entry["inbound"] = {**inbound, "spool": True}
+            entry |= {"match": "magic", "settle_s": 0, "history": "deliver", "require_ticket": True}
 
 
 def _expand(values: dict[str, Any], one: str, many: str, required: str) -> None:

@@ -159,8 +159,8 @@ def test_what_is_no_text_is_not_asked_with(lookups, erp, name):
 
 
 def test_other_databases_are_refused_by_name(lookups):
-    with pytest.raises(SettingsError, match="not mysql"):
-        lookups.ask("mysql://x/y", "SELECT 1", {}, 5)
+    with pytest.raises(SettingsError, match="not oracle"):
+        lookups.ask("oracle://x/y", "SELECT 1", {}, 5)
 
 
 def test_an_error_holds_neither_password_nor_statement(lookups):
@@ -292,8 +292,8 @@ def test_a_database_that_is_down_uses_up_no_try_and_is_left_alone_for_the_round(
     url = f"sqlite:///{tmp_path / 'down.db'}"
     tree = staged(collector({"sources.erp.ticket": [sql(url)]}), *(f"1/{number}.jpg" for number in range(10)))
     asked = []
-    real = Lookups.ask
-    monkeypatch.setattr(Lookups, "ask", lambda *arguments: asked.append(1) or real(*arguments))
+    real = Lookups.rows
+    monkeypatch.setattr(Lookups, "rows", lambda *arguments: asked.append(1) or real(*arguments))
     report = resolve(tree, lookups)
     assert (report.failed, report.left, len(asked)) == (3, 7, 3)
     assert "unable to open" in report.trouble
@@ -338,7 +338,7 @@ def test_new_content_replaces_the_old_tickets(collector, lookups, erp):
 def test_engines_are_opened_once_a_url(lookups, erp, monkeypatch):
     opened = []
     real = lookups_module._open
-    monkeypatch.setattr(lookups_module, "_open", lambda url: opened.append(url) or real(url))
+    monkeypatch.setattr(lookups_module, "_open", lambda url, timeout_s: opened.append(url) or real(url, timeout_s))
     for _ in range(3):
         lookups.ask(erp[1], "SELECT 1", {}, 5)
     assert opened == [erp[1]]

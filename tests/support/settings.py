@@ -17,6 +17,7 @@ def make_settings(tmp_path: Path, overrides: dict[str, Any] | None = None) -> Se
         for key in parents:
             here = here.setdefault(key, {})
         here[last] = str(value) if isinstance(value, Path) else value
+    settings_module._spools(values)
     settings_module._expand(values, "source", "sources", "root")
     settings_module._expand(values, "endpoint", "endpoints", "url")
     made = settings_module._absolute(Settings.model_validate(values), tmp_path)

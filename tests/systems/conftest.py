@@ -3,15 +3,19 @@
 import io
 import json
 import time
+import tomllib
 
 import pytest
 from PIL import Image, ImageDraw
 from sqlalchemy import select
 
-from ticketbot.db.models import Answer, Attempt
+from ticketbot import flow
+from ticketbot.app import App
+from ticketbot.db.models import Answer, Attempt, File, FileTicket, Label, Model, Picture, Prediction
 from ticketbot.deliver import alerts
 from ticketbot.deliver.send import deliver_due
 from ticketbot.deliver.ulid import message_id
+from ticketbot.systems import preset
 
 
 def jpeg(seed=0):
@@ -92,3 +96,68 @@ def outbox_with(settings_with, tmp_path):
     yield make
     for db in opened:
         db.close()
+
+
+class Whole:
+    """A whole installation: polls the system's tree, is told by hand what a picture is, delivers."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def poll(self):
+        return flow.poll(self.app)
+
+    def pictures_of(self, ticket):
+        """sha256 of every picture that was found to be on a ticket."""
+        with self.app.db.read() as session:
+            query = select(File.sha256).join(FileTicket, FileTicket.file_id == File.id)
+            return list(session.scalars(query.where(FileTicket.ticket == ticket)))
+
+    def predict(self, sha256, category="errors", confidence=0.9731):
+        """What the model would say, announced as it is by the classifier."""
+        with self.app.db.write() as session:
+            if session.get(Model, "m1") is None:
+                session.add(Model(id="m1", state="retired", created_at=1.0, manifest={}))
+                session.flush()
+            word = {"category": category, "best": category, "confidence": confidence, "created_at": time.time()}
+            session.add(Prediction(sha256=sha256, model_id="m1", **word))
+            session.get(Picture, sha256).model_id = "m1"
+            self.app.announce(session, sha256, time.time())
+
+    def deliver(self):
+        return flow.deliver(self.app)
+
+    def label(self, sha256):
+        with self.app.db.read() as session:
+            return session.get(Label, sha256)
+
+
+@pytest.fixture
+def whole_with(settings_with):
+    """whole_with({"sources.desk.root": …}) -> Whole."""
+    opened = []
+
+    def make(overrides):
+        values = {
+            "sources.desk.settle_s": 0,
+            "sources.desk.endpoint": "desk",
+            "sources.desk.ticket_retry_s": [0] * 9,
+            "endpoints.desk.mode": "live",
+            "endpoints.desk.allow": ["127.0.0.1"],
+            "deliver.ticket_quiet_s": 0,
+            "deliver.jitter": 0,
+            **overrides,
+        }
+        app = App(settings_with(values))
+        opened.append(app)
+        return Whole(app)
+
+    yield make
+    for app in opened:
+        app.close()
+
+
+def resolver(name, **values):
+    """A preset's own resolver as settings of source `desk`."""
+    found = tomllib.loads(preset.read(name).about.resolver)
+    return {f"sources.desk.{key}": value for key, value in {**found, **values}.items()}

@@ -1,7 +1,7 @@
 """How do we ask somebody else's database, and how do we keep from hurting it?
 
-Read-only: SQLite is opened with mode=ro, PostgreSQL asked in a READ ONLY transaction that is rolled back. With a time
-limit, bound parameters only, and at most MAX_TICKETS rows read.
+Read-only: SQLite is opened with mode=ro, PostgreSQL and MariaDB/MySQL are asked in a READ ONLY transaction that is
+rolled back. With a time limit, bound parameters only, and at most MAX_TICKETS rows read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ CONNECT_TIMEOUT_S = 5
 MAX_TICKETS = 100
 # SQLite asks us every so many steps of its machine whether to go on.
 SQLITE_STEPS = 10_000
+# A socket of MariaDB knows no limit for a whole query: an answer that does not come at all ends this much later.
+LATE_S = 2
 
 
 class LookupFailed(Exception):
-    """The database could not be asked, or did not answer in time. Says nothing about the ticket."""
+    """It could not be asked, or did not answer in time. Says nothing about the ticket."""
 
 
 class NotText(Exception):
@@ -43,14 +45,20 @@ class Lookups:
     """Connections to the databases that know whose ticket a file is, one engine a URL. Close when done."""
 
     def __init__(self) -> None:
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[tuple[str, float], Engine] = {}
 
     def ask(self, url: str, query: str, variables: Mapping[str, Any], timeout_s: float) -> list[Any]:
-        """First column of each row. Variables the query does not name are left out; what it names must be there.
+        """First column of each row; see `rows`."""
+        return [next(iter(row.values())) for row in self.rows(url, query, variables, timeout_s)]
 
-        Raises LookupFailed, NotText, or SettingsError for a URL that is neither SQLite nor PostgreSQL.
+    def rows(
+        self, url: str, query: str, variables: Mapping[str, Any], timeout_s: float, most: int = MAX_TICKETS
+    ) -> list[dict[str, Any]]:
+        """The rows by column name. Variables the query does not name are left out; what it names must be there.
+
+        Raises LookupFailed, NotText, or SettingsError for a URL that is no database we know.
         """
-        engine = self._engine(url)
+        engine = self._engine(url, timeout_s)
         statement = text(query)
         names = statement.compile(engine).params
         if missing := sorted(set(names) - set(variables)):
@@ -59,13 +67,13 @@ class Lookups:
             raise NotText
         try:
             with engine.connect() as connection, _limited(connection, timeout_s):
-                rows = connection.execute(statement, {name: variables[name] for name in names})
-                found = [row[0] for row in rows.fetchmany(MAX_TICKETS + 1)]
+                result = connection.execute(statement, {name: variables[name] for name in names})
+                found = [dict(row) for row in result.mappings().fetchmany(most + 1)]
                 connection.rollback()
         except SQLAlchemyError as error:
             raise LookupFailed(_short(error)) from None
-        if len(found) > MAX_TICKETS:
-            raise LookupFailed(f"more than {MAX_TICKETS} rows: the query does not pick one file's tickets")
+        if len(found) > most:
+            raise LookupFailed(f"more than {most} rows: the query does not pick one file's tickets")
         return found
 
     def close(self) -> None:
@@ -73,13 +81,13 @@ class Lookups:
             engine.dispose()
         self._engines.clear()
 
-    def _engine(self, url: str) -> Engine:
-        if url not in self._engines:
-            self._engines[url] = _open(url)
-        return self._engines[url]
+    def _engine(self, url: str, timeout_s: float) -> Engine:
+        if (url, timeout_s) not in self._engines:
+            self._engines[url, timeout_s] = _open(url, timeout_s)
+        return self._engines[url, timeout_s]
 
 
-def _open(url: str) -> Engine:
+def _open(url: str, timeout_s: float) -> Engine:
     parsed = make_url(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":
@@ -96,20 +104,42 @@ def _open(url: str) -> Engine:
         return create_engine(
             parsed, pool_size=1, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
         ).execution_options(postgresql_readonly=True)
-    raise SettingsError(f"a ticket lookup can ask sqlite and postgresql, not {kind}")
+    if kind in ("mysql", "mariadb"):
+        return _open_mysql(url, timeout_s)
+    raise SettingsError(f"a ticket lookup can ask sqlite, postgresql, mysql and mariadb, not {kind}")
+
+
+def _open_mysql(url: str, timeout_s: float) -> Engine:
+    limits = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": timeout_s + LATE_S, "write_timeout": timeout_s}
+    try:
+        engine = create_engine(url, pool_size=1, pool_pre_ping=True, connect_args=limits)
+    except ModuleNotFoundError:
+        raise SettingsError("MariaDB and MySQL need a driver: pip install 'ticketbot[mysql]'") from None
+
+    @event.listens_for(engine, "connect")
+    def _read_only(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+
+    return engine
 
 
 @contextmanager
 def _limited(connection: Connection, timeout_s: float) -> Iterator[None]:
-    if connection.dialect.name == "postgresql":
+    kind = connection.dialect.name
+    if kind == "postgresql":
         connection.execute(
             text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(int(timeout_s * 1000))}
         )
-        yield
-        return
-    ends = time.monotonic() + timeout_s
-    driver: Any = connection.connection.driver_connection
-    driver.set_progress_handler(lambda: time.monotonic() > ends, SQLITE_STEPS)
+    elif kind in ("mysql", "mariadb"):
+        if getattr(connection.dialect, "is_mariadb", False):
+            connection.execute(text("SET SESSION max_statement_time = :s"), {"s": timeout_s})
+        else:
+            connection.execute(text("SET SESSION max_execution_time = :ms"), {"ms": int(timeout_s * 1000)})
+    else:
+        ends = time.monotonic() + timeout_s
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: time.monotonic() > ends, SQLITE_STEPS)
     yield
 
 

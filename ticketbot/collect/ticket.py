@@ -1,7 +1,7 @@
 """Whose ticket is this file?
 
-A chain of lookups, tried in order: the first that finds tickets wins. A path lookup reads the ticket out of the path;
-an SQL lookup asks a database with what path and file tell. One file may belong to many tickets.
+A chain of links (links.py): each takes what is known of a file and finds more, once or several times, until all of it
+has a ticket. A link that finds nothing leaves the question to the next one. One file may belong to many tickets.
 
 No ticket yet is a state, not an error: an upload lies on disk before its ticket is saved. It is asked for again after
 source.ticket_retry_s, then given up; `file.reason` says why. A database that does not answer uses up no try.
@@ -23,13 +23,14 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.collect.book import source_row
+from ticketbot.collect.links import Place, Variables, follow
 from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
 from ticketbot.collect.opening import Clock
 from ticketbot.db.models import File, FileTicket
 from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
 from ticketbot.failpoints import failpoint
-from ticketbot.settings import PathLookup, Source, SqlLookup
+from ticketbot.settings import Endpoint, Lookup, Source
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ LOOKUP_FAILED = "lookup_failed"
 FAILURES_IN_A_ROW = 3
 ASK_AGAIN_S = 60.0
 TICKET_CHARS = 200
+# What several links in a row may multiply to.
+FOUND_MOST = 100
 
 
 @dataclass
@@ -77,28 +80,34 @@ def variables_of(source_path: str, path: bytes, size_bytes: int | None, sha256: 
     return {**(match.groupdict() if match else {}), **own, "size": size_bytes, "sha256": sha256}
 
 
-def find(chain: Sequence[PathLookup | SqlLookup], variables: dict[str, Any], lookups: Lookups) -> list[str]:
-    """The tickets of a file, in the order found; none is an empty list. Groups of a path lookup serve the next ones.
+def find(chain: Sequence[Lookup], variables: Variables, lookups: Lookups | Place) -> list[str]:
+    """The tickets of a file, in the order found; none is an empty list.
 
-    Raises LookupFailed; NotText when a database would have to be asked with a name that is no text.
+    What a link finds serves the next ones. Raises LookupFailed; NotText when somebody would have to be asked with a
+    name that is no text, and nobody else knew.
     """
-    not_text = False
-    for link in chain:
-        if isinstance(link, PathLookup):
-            match = re.search(link.pattern, variables["path"])
-            groups = match.groupdict() if match else {}
-            found = [groups.pop("ticket", None)]
-            variables |= groups
-        else:
+    place = lookups if isinstance(lookups, Place) else Place(lookups)
+    open_questions, found, not_text = [variables], list[Any](), False
+    for number, link in enumerate(chain):
+        still_open: list[Variables] = []
+        for known in open_questions:
             try:
-                found = lookups.ask(link.url, link.query, variables, link.timeout_s)
+                more = follow(number, link, known, place)
             except NotText:
-                not_text, found = True, []
-        if tickets := _as_tickets(found):
-            return tickets
-    if not_text:
+                more, not_text = [], True
+            for one in more or [{}]:
+                (found if _has_ticket(one) else still_open).append({**known, **one})
+        open_questions = still_open[:FOUND_MOST]
+        if not open_questions:
+            break
+    tickets = _as_tickets([one["ticket"] for one in found])
+    if not_text and not tickets:
         raise NotText
-    return []
+    return tickets
+
+
+def _has_ticket(found: Variables) -> bool:
+    return found.get("ticket") not in (None, "")
 
 
 def next_try(attempts: int, waits_s: Sequence[float], now: float) -> float | None:
@@ -112,19 +121,23 @@ def resolve(
     *,
     now: float,
     lookups: Lookups,
+    endpoints: Mapping[str, Endpoint] | None = None,
     on_known: OnKnown | None = None,
     limit: int = 1000,
 ) -> ResolveReport:
     """Look up the tickets of files that are due, at most `limit` a source.
 
     `on_known(session, sha256, now)` is called in the transaction that writes a file's tickets, and for a source that
-    needs none as soon as the file is staged: from then on its answer may be sent.
+    needs none as soon as the file is staged: from then on its answer may be sent. `endpoints`: for links that ask the
+    source's own ticket system.
     """
     report = ResolveReport()
     for name, source in sources.items():
         files = _due(db, source_row(db, name).id, now, limit)
         report.left += len(files) == limit
-        _Round(db, source, Clock(now), lookups, on_known, report).run(files)
+        told = (endpoints or {}).get(source.endpoint)
+        place = Place(lookups, db, name, source.root, source.endpoint, told, now)
+        _Round(db, source, Clock(now), place, on_known, report).run(files)
     return report
 
 
@@ -152,7 +165,7 @@ class _Round:
     db: Database
     source: Source
     clock: Clock
-    lookups: Lookups
+    place: Place
     on_known: OnKnown | None
     report: ResolveReport
     failures: int = 0
@@ -171,7 +184,7 @@ class _Round:
             return
         variables = variables_of(self.source.path, file.path, file.size_bytes, file.sha256)
         try:
-            tickets = find(self.source.ticket, variables, self.lookups)
+            tickets = find(self.source.ticket, variables, self.place)
         except NotText:
             self._not_found(file, NOT_TEXT)
             return

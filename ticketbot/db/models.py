@@ -168,6 +168,43 @@ class FileTicket(Base):
     __table_args__ = (Index("ix_file_ticket_ticket", "ticket"),)
 
 
+class TicketIndex(Base):
+    """What a big lookup brought: this key (a path, or several columns as JSON) belongs to that ticket."""
+
+    __tablename__ = "ticket_index"
+    # Source and place in its chain: "erp.0".
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    ticket: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
+class IndexCursor(Base):
+    """How far a big lookup has read. `cursors`: [[when, the cursor then], …], so that late rows are read again."""
+
+    __tablename__ = "index_cursor"
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    read_at: Mapped[float]
+    cursors: Mapped[list[Any]]
+
+
+class InboundEvent(Base):
+    """A ticket system called us: verified, not worked on yet (due_at set), done or given up (NULL)."""
+
+    __tablename__ = "inbound_event"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    source: Mapped[str] = mapped_column(String(40))
+    # Its delivery id, or the hash of its body: a second one is the same event.
+    key: Mapped[str] = mapped_column(String(128))
+    received_at: Mapped[float]
+    due_at: Mapped[float | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    # NULL once it is done: bodies hold what people wrote.
+    body: Mapped[bytes | None]
+    # What came of it, in a few words.
+    outcome: Mapped[str | None] = mapped_column(Text)
+    __table_args__ = (UniqueConstraint("source", "key"), Index("ix_inbound_event_due", "due_at"))
+
+
 class Tombstone(Base):
     """A file that was erased, as an HMAC (tombstones.py): not collected again, and nobody can read what it was."""
 
@@ -381,9 +418,12 @@ class Ticket(Base):
     by: Mapped[str | None] = mapped_column(Text)
     answered_at: Mapped[float | None]
     seq: Mapped[int] = mapped_column(default=0)
+    # When to read what agents made of its category; NULL: not any more.
+    look_at: Mapped[float | None]
     __table_args__ = (
         UniqueConstraint("endpoint", "ticket"),
         Index("ix_ticket_due", "due_at"),
+        Index("ix_ticket_look", "look_at"),
         Index("ix_ticket_category", "category", "id"),
     )
 
