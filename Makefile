@@ -6,7 +6,7 @@ ARGS ?=
 CONFIG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench faults soak docs screenshots format clean
+.PHONY: help demo run test check bench faults soak docs site release-check screenshots format clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ bench: $(VENV)/all ## Measure against the goals; writes bench/results/latest.jso
 
 docs: $(VENV)/all ## Write the generated parts of docs/
 	$(BIN)/python docs/generate.py
+
+site: $(VENV)/all ## Build the documentation's site into site/; a broken link fails
+	$(BIN)/python docs/generate.py >/dev/null
+	$(BIN)/mkdocs build --strict --quiet
+
+release-check: $(VENV)/all ## Wheel and sdist: what is in them, and an administrator's first 15 minutes with them
+	$(BIN)/python -m pytest -q tests/release $(ARGS)
 
 screenshots: $(VENV)/all ## Photograph every page, light and dark, into docs/screenshots
 	$(BIN)/python docs/screenshots.py

@@ -118,8 +118,12 @@ def run_worker(settings: Settings) -> None:
 
 
 def _invite_first_admin(app: App) -> None:
-    """While nobody can administrate, each start prints a new one-time link."""
+    """While nobody can administrate, a start prints a one-time link, unless one that `init` printed still works."""
     with app.db.write() as session:
+        if accounts.admin_is_invited(session, app.now()):
+            sys.stderr.write("Nobody administrates yet. The link that was printed before still works; a new one:\n")
+            sys.stderr.write("  ticketbot users invite admin --role admin\n")
+            return
         secret = accounts.first_admin(session, app.now())
     if secret:
         link = accounts.invite_link(app.settings.general.base_url, secret)

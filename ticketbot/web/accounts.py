@@ -71,12 +71,20 @@ def invite_link(base_url: str, secret: str) -> str:
 
 def first_admin(session: Session, now: float) -> str | None:
     """While no administrator can sign in: a new invitation for the account `admin`, else None."""
-    ready = session.scalar(
-        select(func.count()).where(
-            Account.role == "admin", Account.password.is_not(None), Account.disabled_at.is_(None)
-        )
-    )
-    return None if ready else make_invite(session, "admin", "admin", now)
+    return make_invite(session, "admin", "admin", now) if first_admin_is_missing(session) else None
+
+
+def first_admin_is_missing(session: Session) -> bool:
+    """Can no administrator sign in?"""
+    able = (Account.role == "admin", Account.password.is_not(None), Account.disabled_at.is_(None))
+    return not session.scalar(select(func.count()).where(*able))
+
+
+def admin_is_invited(session: Session, now: float) -> bool:
+    """Has an administrator without a password an invitation that still works?"""
+    waiting = (Account.role == "admin", Account.password.is_(None), Account.disabled_at.is_(None))
+    found = session.scalar(select(func.count()).where(*waiting, Account.invite_until > now))
+    return bool(found) and first_admin_is_missing(session)
 
 
 def invited(session: Session, secret: str, now: float) -> Account | None:

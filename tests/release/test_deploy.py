@@ -1,0 +1,84 @@
+"""Are the units, the proxy's example and the container's recipe what they say?"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.needs import missing
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+SERVICES = [path for path in UNITS if path.suffix == ".service"]
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory):
+    """The units with a program and a user that are here, so that systemd can look at them."""
+    folder = tmp_path_factory.mktemp("units")
+    for path in UNITS:
+        text = (
+            path.read_text().replace("/opt/ticketbot/bin/ticketbot", "/bin/true").replace("=ticketbot\n", "=daemon\n")
+        )
+        (folder / path.name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_systemd_takes_the_unit(placed, unit):
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze is not installed (apt-get install systemd)")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(placed / unit.name)], capture_output=True, text=True, timeout=60
+    )
+    about_us = [line for line in done.stderr.splitlines() if str(placed) in line or unit.name in line]
+    assert about_us == [] and done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_a_unit_is_hardened(placed, unit):
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze is not installed (apt-get install systemd)")
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=30", str(placed / unit.name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if "Unknown" in done.stderr or "unrecognized option" in done.stderr:
+        missing("this systemd-analyze cannot look at files")
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_a_unit_calls_a_command_that_there_is(unit):
+    from click.testing import CliRunner
+
+    from ticketbot.cli import main
+
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.M)
+    words = line.split()[3:]
+    assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0, line
+
+
+def test_nginx_takes_the_example(tmp_path):
+    text = (DEPLOY / "nginx.conf").read_text()
+    for header in ("X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Forwarded-Host $host"):
+        assert text.count(header) == 2
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed: only its headers were looked at")
+    lines = [line for line in text.splitlines() if "ssl_certificate" not in line]
+    server = (
+        "\n".join(lines).replace("listen 443 ssl", "listen 8443").replace("listen [::]:443 ssl", "listen [::]:8443")
+    )
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{server}\n}}\n")
+    done = subprocess.run(["nginx", "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
+    assert done.returncode == 0 or "http2" in done.stderr, done.stderr
+
+
+def test_the_container_copies_what_the_wheel_needs():
+    text = (DEPLOY / "Containerfile").read_text()
+    copied = {word for line in re.findall(r"^COPY (?!--)(.*)$", text, re.M) for word in line.split()[:-1]}
+    assert {"pyproject.toml", "README.md", "LICENSE", "ticketbot", "trainer", "config"} == copied
+    assert all((ROOT / name).exists() for name in copied)
+    if not any(shutil.which(engine) for engine in ("podman", "buildah")):
+        pytest.skip("no container engine: the recipe was read, not built")
