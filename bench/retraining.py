@@ -17,7 +17,7 @@ import requests
 
 from bench.start import installation, ticketbot, until_200
 from tests.support.bundles import make_bundle
-from ticketbot.demo.render import CATEGORIES, render_jpeg
+from ticketbot.render import CATEGORIES, render_jpeg
 
 GOAL = 2.0
 CALLS, PICTURES_A_CLASS = 200, 40

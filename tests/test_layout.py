@@ -11,9 +11,23 @@ ROOT = Path(__file__).parent.parent
 STAGES = {"collect", "review", "retrain", "classify", "deliver"}
 # Built on the stages: they join or operate them.
 ABOVE = {"flow", "schedule", "app", "pages", "cli", "commands", "serve", "operate", "demo"}
-SHARED = {"contracts", "db", "net", "imaging", "judge", "settings", "errors", "logs", "web", "failpoints", "measures", "systems"}
+SHARED = {
+    "contracts",
+    "db",
+    "net",
+    "imaging",
+    "judge",
+    "settings",
+    "errors",
+    "logs",
+    "web",
+    "failpoints",
+    "measures",
+    "systems",
+    "render",
+}
 HEAVY = {"torch", "fastai", "torchvision", "sklearn", "scipy", "cleanlab", "matplotlib", "onnx", "onnxscript"}
-TRAINER_MAY_USE = {"contracts", "imaging", "judge", "net", "errors"}
+TRAINER_MAY_USE = {"contracts", "imaging", "judge", "net", "errors", "render"}
 FILES = sorted((ROOT / "ticketbot").rglob("*.py")) + sorted((ROOT / "trainer").rglob("*.py"))
 
 

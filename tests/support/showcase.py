@@ -11,9 +11,9 @@ from tests.support.settings import make_settings
 from tests.support.site import Site
 from ticketbot.db import connect
 from ticketbot.db.models import Answer, Base, EndpointState, File, Model, Source, Training
-from ticketbot.demo.render import render_jpeg
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.operate import overview
+from ticketbot.render import render_jpeg
 from ticketbot.review import labels, pages, pictures
 from ticketbot.web.serving import WebServer
 

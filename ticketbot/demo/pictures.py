@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ticketbot.demo.render import CATEGORIES, render_jpeg
 from ticketbot.errors import UsageError
+from ticketbot.render import CATEGORIES, render_jpeg
 
 Part = Literal["known", "new"]
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})

@@ -21,8 +21,8 @@ from itertools import count
 from pathlib import Path
 
 from ticketbot.demo.pictures import Part, Picture, Pictures, RenderedPictures
-from ticketbot.demo.render import render_jpeg
 from ticketbot.errors import UsageError
+from ticketbot.render import render_jpeg
 
 _STEMS = [
     "Fehler beim Öffnen",

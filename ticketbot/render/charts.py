@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ticketbot.demo.render.canvas import WHITE, Box, Canvas, Colour, hue, inset, mix
+from ticketbot.render.canvas import WHITE, Box, Canvas, Colour, hue, inset, mix
 
 
 def chart(c: Canvas, box: Box, *, title: bool = True) -> None:

@@ -9,7 +9,7 @@ from importlib import resources
 
 # Language code -> heading ("menu", "oops", "goods"...) -> entries separated by a bar.
 LANGUAGES: dict[str, dict[str, str]] = tomllib.loads(
-    resources.files("ticketbot.demo.render").joinpath("words.toml").read_text("utf-8")
+    resources.files("ticketbot.render").joinpath("words.toml").read_text("utf-8")
 )
 
 _PEOPLE = "Anna|Jürgen|María|Luis|Chloé|Marco|João|Sofia|Peter|Inês|Karl|Elena|Noah|Zoë|Ahmed|Mei|Olga|Tomás"

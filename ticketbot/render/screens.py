@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from ticketbot.demo.render import widgets as w
-from ticketbot.demo.render.canvas import BLACK, WHITE, Box, Canvas, hue, inset, mix
-from ticketbot.demo.render.windows import browser, dialog, program, url
+from ticketbot.render import widgets as w
+from ticketbot.render.canvas import BLACK, WHITE, Box, Canvas, hue, inset, mix
+from ticketbot.render.windows import browser, dialog, program, url
 
 
 def draw_screen(c: Canvas) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ticketbot.demo.render import CATEGORIES, fonts, render, render_jpeg
+from ticketbot.render import CATEGORIES, fonts, render, render_jpeg
 
 
 @pytest.mark.parametrize("category", CATEGORIES)

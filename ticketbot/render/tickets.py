@@ -6,9 +6,9 @@ import random
 
 from PIL import Image
 
-from ticketbot.demo.render import lens
-from ticketbot.demo.render.canvas import WHITE, Canvas, Colour, Theme, hue, mix, pick_size, pick_theme
-from ticketbot.demo.render.fonts import Face, pick_face
+from ticketbot.render import lens
+from ticketbot.render.canvas import WHITE, Canvas, Colour, Theme, hue, mix, pick_size, pick_theme
+from ticketbot.render.fonts import Face, pick_face
 
 
 def ticket_picture(rng: random.Random) -> Image.Image:

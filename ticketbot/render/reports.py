@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ticketbot.demo.render import widgets as w
-from ticketbot.demo.render.canvas import WHITE, Box, Canvas, Colour, inset, mix
-from ticketbot.demo.render.charts import chart, tile
-from ticketbot.demo.render.fonts import pick_face
-from ticketbot.demo.render.windows import browser, program, url
+from ticketbot.render import widgets as w
+from ticketbot.render.canvas import WHITE, Box, Canvas, Colour, inset, mix
+from ticketbot.render.charts import chart, tile
+from ticketbot.render.fonts import pick_face
+from ticketbot.render.windows import browser, program, url
 
 
 def draw_report(c: Canvas) -> None:

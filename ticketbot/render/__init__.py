@@ -10,12 +10,12 @@ import random
 
 from PIL import Image
 
-from ticketbot.demo.render import lens
-from ticketbot.demo.render.canvas import Canvas, pick_size
-from ticketbot.demo.render.errors import draw_error
-from ticketbot.demo.render.reports import draw_report
-from ticketbot.demo.render.screens import draw_screen
-from ticketbot.demo.render.tickets import ticket_picture
+from ticketbot.render import lens
+from ticketbot.render.canvas import Canvas, pick_size
+from ticketbot.render.errors import draw_error
+from ticketbot.render.reports import draw_report
+from ticketbot.render.screens import draw_screen
+from ticketbot.render.tickets import ticket_picture
 
 CATEGORIES = ("errors", "reports", "screens", "tickets")
 _DRAWN = {"errors": draw_error, "reports": draw_report, "screens": draw_screen}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ticketbot.demo.render import screens
-from ticketbot.demo.render import widgets as w
-from ticketbot.demo.render.canvas import BLACK, WHITE, Box, Canvas, Colour, hue, inset, mix
-from ticketbot.demo.render.fonts import pick_face
-from ticketbot.demo.render.windows import browser, dialog, title_bar, url
+from ticketbot.render import screens
+from ticketbot.render import widgets as w
+from ticketbot.render.canvas import BLACK, WHITE, Box, Canvas, Colour, hue, inset, mix
+from ticketbot.render.fonts import pick_face
+from ticketbot.render.windows import browser, dialog, title_bar, url
 
 
 def draw_error(c: Canvas) -> None:

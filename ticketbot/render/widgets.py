@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ticketbot.demo.render.canvas import BLACK, WHITE, Box, Canvas, Colour, mix
+from ticketbot.render.canvas import BLACK, WHITE, Box, Canvas, Colour, mix
 
 RED: Colour = (205, 38, 38)
 AMBER: Colour = (250, 190, 30)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw
 
-from ticketbot.demo.render.fonts import Face, pick_face
-from ticketbot.demo.render.words import Words, pick_words
+from ticketbot.render.fonts import Face, pick_face
+from ticketbot.render.words import Words, pick_words
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ticketbot.demo.render.canvas import BLACK, WHITE, Box, Canvas, Colour, mix
-from ticketbot.demo.render.widgets import glyph, menu_bar, tool_bar
+from ticketbot.render.canvas import BLACK, WHITE, Box, Canvas, Colour, mix
+from ticketbot.render.widgets import glyph, menu_bar, tool_bar
 
 _LUNA: Colour = (10, 70, 205)
 STYLES = ("luna", "aero", "flat", "flat", "mac", "gnome", "plain")

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from ticketbot.demo.render.canvas import Colour, hue, mix
+from ticketbot.render.canvas import Colour, hue, mix
 
 Corners = list[tuple[float, float]]  # top left, top right, bottom right, bottom left
 _TILE = 512
