@@ -25,7 +25,7 @@ from ticketbot.collect import inbound, staging, ticket, walk
 from ticketbot.db.slots import forget_old_slots
 from ticketbot.deliver import corrections, outbox, send
 from ticketbot.errors import NotReady, UsageError
-from ticketbot.operate import erase, pending
+from ticketbot.operate import erase, notices, pending
 from ticketbot.retrain import run as retraining
 from ticketbot.retrain import shelf
 from ticketbot.review import folders, labels, pictures, transfer
@@ -161,6 +161,11 @@ def read_corrections(app: App) -> Counts:
     return corrections.read(app.db, app.settings, app.now, label)
 
 
+def tell_chat(app: App) -> Counts:
+    """Is there something the team should read in its chat?"""
+    return {"told": notices.tell(app.db, app.settings, app.now())}
+
+
 # --- rounds -----------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +188,7 @@ def tidy(app: App) -> Counts:
         "erased": erased.pictures if erased else 0,
         "models": len(shelf.tidy(app.db, app.settings)),
         "renderings": pictures.tidy(app.settings.data_dir, app.now()),
+        "fetched": inbound.tidy(app.settings, app.now()),
     }
 
 

@@ -8,7 +8,7 @@ from ticketbot.app import App
 from ticketbot.classify import api
 from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
-from ticketbot.operate import metrics, overview
+from ticketbot.operate import chat, metrics, overview
 from ticketbot.review import pages as label
 from ticketbot.review import pictures
 from ticketbot.web.context import Services
@@ -21,6 +21,7 @@ BLUEPRINTS = (
     pictures.blueprint,
     api.blueprint,
     inbound.blueprint,
+    chat.blueprint,
 )
 
 

@@ -58,6 +58,7 @@ def jobs(app: App) -> list[Job]:
         Job("poll", times.poll_s, flow.poll),
         Job("inbound", times.inbound_s, flow.receive),
         Job("corrections", times.corrections_s, flow.read_corrections),
+        Job("notices", times.notices_s, flow.tell_chat),
         Job("labels", times.labels_s, flow.read_labels),
         Job("retrain", times.retrain_s, flow.retrain_if_due),
         Job("sweep", times.sweep, flow.sweep),

@@ -268,10 +268,21 @@ class Deliver(Section):
     ticket_quiet_s: Seconds
 
 
+class Chat(Section):
+    urls: tuple[str, ...]
+    events: tuple[Literal["labels", "models", "deliveries", "weekly"], ...]
+    labels_needed: Positive
+    weekly: str
+    slack_secret: str
+    mattermost_token: str
+    allow: tuple[str, ...]
+
+
 class Schedule(Section):
     poll_s: Annotated[float, Field(gt=0)]
     inbound_s: Annotated[float, Field(gt=0)]
     corrections_s: Annotated[float, Field(gt=0)]
+    notices_s: Annotated[float, Field(gt=0)]
     classify_s: Annotated[float, Field(gt=0)]
     deliver_s: Annotated[float, Field(gt=0)]
     labels_s: Annotated[float, Field(gt=0)]
@@ -308,6 +319,7 @@ class Settings(Section):
     classify: Classify
     endpoints: dict[str, Endpoint]
     deliver: Deliver
+    chat: Chat
     schedule: Schedule
     web: Web
 
@@ -469,7 +481,7 @@ def _explain(error: ValidationError) -> str:
         elif key == "settings":
             lines.append(message)
         else:
-            shown = "…" if "secret" in key else repr(problem["input"])
+            shown = "…" if "secret" in key or key.startswith("chat.") else repr(problem["input"])
             lines.append(f"{key} = {shown}: {message}")
     return "\n".join(lines)
 

@@ -106,6 +106,11 @@ def classify_upload() -> ResponseReturnValue:
         return jsonify(_of_bytes(_upload()))
 
 
+def of_url(url: str) -> dict[str, Any]:
+    """What /classify-url answers for this address, for others who are asked (the chat). Raises Refused."""
+    return _of_url(url)
+
+
 def _only_one(urls: list[str]) -> str:
     if len(urls) > 1:
         raise AddressRefused("url_repeated", "Send one url.")

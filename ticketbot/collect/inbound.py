@@ -52,6 +52,7 @@ FETCH_S = 30.0
 WAITS_S = (10, 60, 300, 1800, 7200)
 LEASE_S = 120.0
 KEEP_S = 7 * 86400.0
+SPOOL_KEEP_S = 2 * 86400.0
 MAX_FILES = 50
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -200,6 +201,22 @@ def _forget(db: Database, now: float) -> None:
             session.execute(
                 delete(InboundEvent).where(InboundEvent.received_at < now - KEEP_S, InboundEvent.due_at.is_(None))
             )
+
+
+def tidy(settings: Settings, now: float) -> int:
+    """Fetched files that are old enough to be staged long since; how many were removed. Their rows stay."""
+    removed = 0
+    for source in settings.sources.values():
+        if not source.is_spool:
+            continue
+        for path in source.root.glob("*/*"):
+            if path.is_file() and path.stat().st_mtime < now - SPOOL_KEEP_S:
+                path.unlink()
+                removed += 1
+        for folder in source.root.glob("*"):
+            if folder.is_dir() and not any(folder.iterdir()) and folder.stat().st_mtime < now - SPOOL_KEEP_S:
+                folder.rmdir()
+    return removed
 
 
 class _Event:
