@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from ticketbot import apis
 from ticketbot.app import App
 from ticketbot.classify import api
 from ticketbot.classify.api import Answers
@@ -22,6 +23,8 @@ BLUEPRINTS = (
     api.blueprint,
     inbound.blueprint,
     chat.blueprint,
+    apis.blueprint,
+    *(one.blueprint for one in apis.APIS),
 )
 
 

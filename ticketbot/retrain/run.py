@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ticketbot.db import Database
-from ticketbot.db.models import Label, Picture, Training
+from ticketbot.db.models import Label, Picture, Switch, Training
 from ticketbot.errors import Conflict, NotReady, TicketbotError
 from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 BEAT_S = 5.0
 # A running training whose keeper has not been heard of for so long is over.
 SILENT_S = 120.0
+# The switch of `ask`.
+WISH = "retrain.asked"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def retrain(
     Raises NotReady or Conflict when it was asked for and cannot be.
     """
     bury_silent(db, now())
+    if not asked and (who := _wish(db)) is not None:
+        asked, cause = True, f"asked for by {who}"
     answer = is_due(db, settings, now(), asked=asked)
     if not answer.due:
         if asked:
@@ -82,6 +86,21 @@ def retrain(
     _finish(db, outcome, now())
     log.info("training ended", extra={"training": training_id, "state": outcome.state, "reason": outcome.message[:500]})
     return outcome
+
+
+def ask(db: Database, who: str, now: float) -> None:
+    """A person wants a training now; the worker takes the wish at its next look. Asking twice is one wish."""
+    with db.write() as session:
+        session.execute(db.insert(Switch).values(name=WISH, value="asked", who=who, at=now).on_conflict_do_nothing())
+
+
+def _wish(db: Database) -> str | None:
+    """Who asked for a training, if somebody did; taken once."""
+    with db.read() as session:
+        if session.get(Switch, WISH) is None:
+            return None
+    with db.write() as session:
+        return session.scalar(delete(Switch).where(Switch.name == WISH).returning(Switch.who))
 
 
 def bury_silent(db: Database, now: float) -> int:

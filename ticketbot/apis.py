@@ -1,0 +1,104 @@
+"""Every call that programs make, in one document and on one page: /api/v1/openapi.json and /api/v1/.
+
+The stages' operations come from their types; the older calls (/classify, /label…) from web/openapi.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from flask import Blueprint, jsonify, render_template
+from flask.typing import ResponseReturnValue
+
+from ticketbot import __version__
+from ticketbot.collect import api as files
+from ticketbot.deliver import api as deliveries
+from ticketbot.operate import api as status
+from ticketbot.retrain import api as models
+from ticketbot.review import api as pictures
+from ticketbot.web import openapi, people_api
+from ticketbot.web.access import needs, public
+from ticketbot.web.api import PREFIX, paths_of
+
+APIS = (status.api, files.api, pictures.api, deliveries.api, models.api, people_api.api)
+blueprint = Blueprint("api", __name__, url_prefix=PREFIX, template_folder="web/templates")
+ABOUT = """\
+Send `Authorization: Bearer tb_…` (make a token on the Set-up page or with `ticketbot tokens create NAME --scope read`).
+
+Lists come in pages: send `next` of one as `cursor` to get the following. Times are Unix seconds. Errors are
+`application/problem+json` (RFC 9457) with a `code`, whether trying again may help (`retryable`), and the request's id.
+What is said twice with the same `key` happens once."""
+
+
+@blueprint.get("/openapi.json")
+@public
+def show_document() -> ResponseReturnValue:
+    return jsonify(document())
+
+
+@blueprint.get("/")
+@needs("read")
+def read_page() -> ResponseReturnValue:
+    """The document as a page, for people."""
+    return render_template("api.html", document=document(), calls=calls())
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1, as JSON values."""
+    older = openapi.document()
+    paths, schemas = paths_of(APIS)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ticketbot", "version": __version__, "description": ABOUT},
+        "security": older["security"],
+        "tags": [{"name": name} for name in ("classify", *(api.name for api in APIS), "health")],
+        "paths": {**_tagged(older["paths"]), "/metrics": {"get": METRICS}, **paths},
+        "components": {**older["components"], "schemas": {**older["components"]["schemas"], **schemas}},
+    }
+
+
+METRICS = {
+    "operationId": "get_metrics",
+    "tags": ["health"],
+    "summary": "Figures for Prometheus; see docs/metrics.md.",
+    "responses": {
+        "200": {"description": "Prometheus's text format", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **{
+            status: {
+                "description": "Refused",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }
+            for status in ("401", "403")
+        },
+    },
+}
+
+
+def calls() -> list[dict[str, Any]]:
+    """Every operation with its method and path, by tag, for the page."""
+    found = document()
+    rows = [
+        {"method": method.upper(), "path": path, "id": _anchor(method, path), **operation}
+        for path, item in found["paths"].items()
+        for method, operation in item.items()
+    ]
+    order = [tag["name"] for tag in found["tags"]]
+    return sorted(rows, key=lambda row: order.index(row["tags"][0]))
+
+
+def _tagged(paths: dict[str, Any]) -> dict[str, Any]:
+    """The older calls, with what the newer ones have by themselves."""
+    tags = {"/classify": "classify", "/classify-url": "classify", "/healthz": "health", "/readyz": "health"}
+    return {
+        path: {
+            method: {"operationId": _anchor(method, path), "tags": [tags.get(path, "pictures")], **operation}
+            for method, operation in item.items()
+        }
+        for path, item in paths.items()
+    }
+
+
+def _anchor(method: str, path: str) -> str:
+    return f"{method}_{path}".replace("/", "_").replace("{", "").replace("}", "").replace("-", "_").strip("_")
