@@ -19,7 +19,7 @@ from torch import nn
 
 from trainer import body
 from trainer.data.cache import Cache
-from trainer.data.pictures import Picture, View, inputs
+from trainer.data.pictures import EXTRA, Picture, View, inputs
 from trainer.progress import Progress
 from trainer.recipe import Head
 from trainer.trained import CHUNK, Trained, logits_of
@@ -52,25 +52,37 @@ def fit(
     x = features(pictures, recipe, view, cache, progress)
     y = np.array([one.label for one in pictures], dtype=np.int64)
     groups = np.array([one.group for one in pictures])
+    drawn = np.array([one.split == EXTRA for one in pictures])
     progress.say("head", 0, 1)
-    outside = out_of_fold(x, y, groups, classes, recipe, seed)
+    outside = out_of_fold(x, y, groups, classes, recipe, seed, drawn)
     weight, bias = linear(x, y, classes, recipe.strength, seed)
     progress.say("head", 1, 1)
     return Trained(_module(weight, bias, recipe), outside)
 
 
 def out_of_fold(
-    x: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray, classes: int, recipe: Head, seed: int
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    groups: NDArray,
+    classes: int,
+    recipe: Head,
+    seed: int,
+    extra: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Logits of every picture by a head that saw neither it nor its group, and the class numbers."""
-    folds = min(recipe.folds, len(np.unique(groups)), int(np.bincount(y).max()))
+    """Logits of every picture by a head that saw neither it nor its group, and the class numbers.
+
+    extra (N): learned from in every fold and never asked: they are no sample of what comes.
+    """
+    extra = np.zeros(len(y), bool) if extra is None else extra
+    more, own = np.flatnonzero(extra), np.flatnonzero(~extra)
+    folds = min(recipe.folds, len(np.unique(groups[own])), int(np.bincount(y[own], minlength=1).max()))
     if folds < 2:
         return np.zeros((0, classes), np.float32), y[:0]
     found, seen = np.zeros((len(y), classes), np.float32), np.zeros(len(y), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer members than folds is nothing to worry about
-        parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, y, groups))
-    for rest, part in parts:
+        parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(own, y[own], groups[own]))
+    for rest, part in ((np.concatenate([own[rest], more]), own[part]) for rest, part in parts):
         if len(np.unique(y[rest])) < 2:
             continue
         weight, bias = linear(x[rest], y[rest], classes, recipe.strength, seed)

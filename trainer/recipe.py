@@ -32,6 +32,7 @@ class Head:
     grid: list[int]
     strength: float
     folds: int
+    rendered: int
     refit: bool
 
 

@@ -17,7 +17,7 @@ from ticketbot.errors import UsageError
 from ticketbot.judge import gate, metrics, temperature, thresholds
 from ticketbot.judge.engine import Engine
 from trainer import body, export
-from trainer.data import pictures, split
+from trainer.data import pictures, rendered, split
 from trainer.data.cache import Cache
 from trainer.data.pictures import Dataset, View
 from trainer.progress import Progress
@@ -85,7 +85,7 @@ def prepared(order: Order, cache: Cache, progress: Progress) -> Ground:
     data = _data(order, cache, view, progress)
     train, held = data.only(lambda one: one.split == "train"), data.only(lambda one: one.split == "holdout")
     _check_classes(train)
-    return Ground(choice, view, data, _with_extra(train, order, cache, view, progress), held)
+    return Ground(choice, view, data, _with_extra(train, choice.arch, order, cache, view, progress), held)
 
 
 def concluded(
@@ -186,13 +186,17 @@ def _data(order: Order, cache: Cache, view: View, progress: Progress) -> Dataset
     return data if data.is_snapshot else _split(data, order)
 
 
-def _with_extra(train: Dataset, order: Order, cache: Cache, view: View, progress: Progress) -> Dataset:
-    """Training pictures and those of the extra folder, which are never measured on."""
-    if order.extra is None:
-        return train
-    more = pictures.read(order.extra, cache, view, progress, train.classes)
-    added = tuple(replace(one, group=f"extra {one.group}", split="train") for one in more.pictures)
-    return replace(train, pictures=(*train.pictures, *added))
+def _with_extra(train: Dataset, arch: str, order: Order, cache: Cache, view: View, progress: Progress) -> Dataset:
+    """Training pictures, those of the extra folder and drawn ones, which are never measured on."""
+    folders = [order.extra] if order.extra else []
+    part = order.recipe.efficientnet_lite0
+    if arch == body.SMALL and (drawn := rendered.folder(cache, train.classes, part.rendered, progress)):
+        folders.append(drawn)
+    for number, folder in enumerate(folders):
+        more = pictures.read(folder, cache, view, progress, train.classes)
+        added = tuple(replace(one, group=f"extra {number} {one.group}", split=pictures.EXTRA) for one in more.pictures)
+        train = replace(train, pictures=(*train.pictures, *added))
+    return train
 
 
 def _split(data: Dataset, order: Order) -> Dataset:
@@ -220,7 +224,7 @@ def _refitted(
     """A folder's held-out pictures have done their duty: learn from them too. A snapshot's are never learned from."""
     if choice.arch != body.SMALL or data.is_snapshot or not order.recipe.efficientnet_lite0.refit:
         return trained
-    again = fit(_with_extra(data, order, cache, view, progress), choice, order, view, cache, progress)
+    again = fit(_with_extra(data, choice.arch, order, cache, view, progress), choice, order, view, cache, progress)
     note = "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too"
     return replace(again, notes=[*again.notes, note])
 
@@ -246,6 +250,9 @@ def _manifest(
         said["notes"] = trained.notes
     if order.extra is not None:
         said["notes"] = [*said.get("notes", []), f"learned from the extra pictures of {order.extra.name} too"]
+    if choice.arch == body.SMALL and order.recipe.efficientnet_lite0.rendered and rendered.can_draw(data.classes):
+        each = order.recipe.efficientnet_lite0.rendered
+        said["notes"] = [*said.get("notes", []), f"learned from {each} drawn pictures a class too, measured on none"]
     said["unreadable_in_data"] = len(data.unreadable)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
     return bundle.Manifest(

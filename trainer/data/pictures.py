@@ -28,6 +28,7 @@ from trainer.progress import Progress
 DECODERS = 2
 TIMEOUT_S = 20.0
 SOURCE = re.compile(r"(.+)_\d+")
+EXTRA = "extra"  # the split of what is learned from and never measured or calibrated on
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class View:
 
 @dataclass(frozen=True)
 class Picture:
-    """`label` is a number in Dataset.classes; `split` "train", "holdout" or, not decided yet, ""."""
+    """`label` is a number in Dataset.classes; `split` "train", "holdout", EXTRA or, not decided yet, ""."""
 
     sha256: str
     path: Path

@@ -1,0 +1,45 @@
+"""Which drawn pictures help to learn the classes everybody has: errors, reports, screens, tickets?
+
+A few hundred real pictures come from few sources, and a model learns the sources; drawn ones show other layouts. They
+are learned from and never measured on. They are kept beside the cache under the version of what drew them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from ticketbot import render
+from ticketbot.contracts.files import write_whole
+from trainer.data.cache import Cache
+from trainer.progress import Progress
+
+
+def folder(cache: Cache, classes: Sequence[str], each: int, progress: Progress) -> Path | None:
+    """A folder per class with `each` pictures, drawn where they are missing.
+
+    None when none are wanted or one of the classes cannot be drawn: drawn pictures of some classes alone would teach
+    that what is drawn is one of those.
+    """
+    if not each or not can_draw(classes):
+        return None
+    top = cache.folder / f"rendered-{_version()}-{each}" / "-".join(sorted(classes))
+    for number, (name, at) in enumerate((name, at) for name in sorted(classes) for at in range(each)):
+        path = top / name / f"{at}.jpg"
+        if not path.exists():
+            progress.say("drawing", number, each * len(classes))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, render.render_jpeg(name, random.Random(f"trainer-{name}-{at}")))  # noqa: S311
+    return top
+
+
+def can_draw(classes: Sequence[str]) -> bool:
+    return set(classes) <= set(render.CATEGORIES)
+
+
+def _version() -> str:
+    """Of the code and the words that draw."""
+    sources = sorted(one for one in Path(render.__file__).parent.iterdir() if one.suffix in (".py", ".toml"))
+    return hashlib.sha256(b"".join(one.read_bytes() for one in sources)).hexdigest()[:12]
