@@ -225,7 +225,10 @@ def _refitted(
     if choice.arch != body.SMALL or data.is_snapshot or not order.recipe.efficientnet_lite0.refit:
         return trained
     again = fit(_with_extra(data, choice.arch, order, cache, view, progress), choice, order, view, cache, progress)
-    note = "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too"
+    note = (
+        "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too; "
+        "accuracy, temperature and thresholds are those of the model before that"
+    )
     return replace(again, notes=[*again.notes, note])
 
 
