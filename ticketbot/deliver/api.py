@@ -242,7 +242,9 @@ def _known(name: str) -> str:
 
 
 def _endpoint(name: str, facts: dict[str, Any], paused: bool, raised: list[alerts.Alert]) -> EndpointOut:
-    counts = {state: facts[state] for state in ("held", "pending", "delivered", "dead", "cancelled") if state in facts}
+    counts: dict[str, int] = {
+        str(state): facts[state] for state in ("held", "pending", "delivered", "dead", "cancelled") if state in facts
+    }
     own = {key: facts.get(key) for key in ("late_s", "disabled", "last_success_at", "clock_skew_s")}
     said = [one.text for one in raised if one.endpoint == name]
     return EndpointOut(name=name, mode=facts["mode"], paused=paused, answers=counts, alerts=said, **own)

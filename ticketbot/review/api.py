@@ -151,7 +151,7 @@ def list_pictures(query: PictureQuery) -> Page[PictureOut]:
         same = (Picture.staged_at == place[0]) & (Picture.sha256 > place[1])
         rows = rows.where((Picture.staged_at < place[0]) | same)
     with services().db.read() as session:
-        found = [tuple(row) for row in session.execute(rows)]
+        found: list[Any] = [tuple(row) for row in session.execute(rows)]
     shown, following = cut(found, query.limit, lambda row: (row[0].staged_at, row[0].sha256))
     return Page[PictureOut](items=[PictureOut(**_picture(*row)) for row in shown], next=following)
 

@@ -186,7 +186,7 @@ def cut(rows: Sequence[T], limit: int, place: Callable[[T], tuple[Any, ...]]) ->
 
 # --- OpenAPI ----------------------------------------------------------------------------------------------------------
 
-PATH_TYPES = {"sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+PATH_TYPES: dict[str, dict[str, Any]] = {"sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 
 
 def paths_of(apis: Iterable[Api]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -216,9 +216,9 @@ def _described(stage: str, one: Operation, references: Any, schemas: dict[str, A
         schema = PATH_TYPES.get(name, {"type": "integer"} if kind is int else {"type": "string"})
         parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
     if one.query is not None:
-        schema = _resolved(references[one.query, "validation"], schemas)
-        for name, value in schema["properties"].items():
-            about = {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": value}
+        shape: dict[str, Any] = _resolved(references[one.query, "validation"], schemas)
+        for name, value in shape["properties"].items():
+            about = {"name": name, "in": "query", "required": name in shape.get("required", []), "schema": value}
             parameters.append(about | ({"description": value["description"]} if "description" in value else {}))
     refusals = {400, 401, 403, 404} | ({409, 413} if one.method == "post" else set())
     problem = {"description": "Refused", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
@@ -228,7 +228,7 @@ def _described(stage: str, one: Operation, references: Any, schemas: dict[str, A
     else:
         content = {"application/json": {"schema": references[one.answer, "serialization"]}}
         responses[str(one.status)] = {"description": "Done", "content": content}
-    described = {
+    described: dict[str, Any] = {
         "operationId": one.name,
         "tags": [stage],
         "summary": summary.replace("\n", " "),
