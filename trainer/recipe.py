@@ -42,6 +42,9 @@ class Scratch:
     seen_max: int
     lr: float
     sizes: Sizes
+    teach: float
+    teach_px: int
+    teach_dims: int
 
 
 @dataclass(frozen=True)

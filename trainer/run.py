@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def prepared(order: Order, cache: Cache, progress: Progress) -> Ground:
     """Choose the network, read the pictures, keep some out. Raises UsageError."""
     choice = body.choose(order.arch, order.weights, progress)
     view = view_of(order.recipe, choice.arch)
-    data = _data(order, cache, view, progress)
+    also = (teacher_view(order.recipe),) if is_taught(choice, order.recipe) else ()
+    data = _data(order, cache, view, progress, also)
     train, held = data.only(lambda one: one.split == "train"), data.only(lambda one: one.split == "holdout")
     _check_classes(train)
     return Ground(choice, view, data, _with_extra(train, choice.arch, order, cache, view, progress), held)
@@ -109,6 +111,16 @@ def view_of(recipe: Recipe, arch: str) -> View:
     return View(recipe.data.canonical_px, part.px, part.geometry)
 
 
+def is_taught(choice: body.Choice, recipe: Recipe) -> bool:
+    """Does the small body help? A resnet34 without weights only."""
+    return choice.arch == body.RESNET34 and choice.state is None and recipe.resnet34.scratch.teach > 0
+
+
+def teacher_view(recipe: Recipe) -> View:
+    """How the teacher looks at a picture: with the network's geometry, so that the same things stand in it."""
+    return View(recipe.data.canonical_px, recipe.resnet34.scratch.teach_px, recipe.resnet34.geometry)
+
+
 def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Cache, progress: Progress) -> Trained:
     """Train the chosen network on these pictures."""
     recipe = order.recipe
@@ -119,7 +131,11 @@ def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Ca
             train.pictures, len(train.classes), recipe.efficientnet_lite0, view, cache, progress, order.seed
         )
     from trainer import fit as network  # fastai takes seconds to import, and only this needs it
+    from trainer import teach
 
+    lessons = None
+    if is_taught(choice, recipe):
+        lessons = teach.lessons(train.pictures, recipe, teacher_view(recipe), cache, progress, order.seed)
     return network.fit(
         train.pictures,
         pictures.inputs(train.pictures, cache, view),
@@ -129,6 +145,7 @@ def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Ca
         recipe.data.valid_share,
         progress,
         order.seed,
+        lessons,
     )
 
 
@@ -179,8 +196,8 @@ def _right(champion: Engine, held: Dataset) -> NDArray[np.bool_]:
     )
 
 
-def _data(order: Order, cache: Cache, view: View, progress: Progress) -> Dataset:
-    data = pictures.read(order.data, cache, view, progress)
+def _data(order: Order, cache: Cache, view: View, progress: Progress, also: Sequence[View]) -> Dataset:
+    data = pictures.read(order.data, cache, view, progress, also=also)
     if order.cleaned is not None:
         data = pictures.relabelled(data, order.cleaned)
     return data if data.is_snapshot else _split(data, order)

@@ -73,13 +73,21 @@ class Dataset:
         return replace(self, pictures=tuple(one for one in self.pictures if wanted(one)))
 
 
-def read(folder: Path, cache: Cache, view: View, progress: Progress, classes: Sequence[str] = ()) -> Dataset:
+def read(
+    folder: Path,
+    cache: Cache,
+    view: View,
+    progress: Progress,
+    classes: Sequence[str] = (),
+    also: Sequence[View] = (),
+) -> Dataset:
     """A snapshot or a folder per class; unreadable pictures are set aside. Raises UsageError.
 
-    classes: the numbering to use (a bundle's); by default the data's own.
+    classes: the numbering to use (a bundle's); by default the data's own. also: other views that will be asked for,
+    of the same canonical size, so that each picture is decoded once.
     """
     found = _of_snapshot(folder, classes) if snapshot.is_snapshot(folder) else _of_folder(folder, classes)
-    read_well = _looked_at(found, cache, view, progress)
+    read_well = _looked_at(found, cache, (view, *also), progress)
     return read_well if found.is_snapshot else _grouped(read_well, cache)
 
 
@@ -154,11 +162,11 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _looked_at(data: Dataset, cache: Cache, view: View, progress: Progress) -> Dataset:
-    """Every picture's input and look-alike hash into the cache; those that cannot be read set aside."""
+def _looked_at(data: Dataset, cache: Cache, views: Sequence[View], progress: Progress) -> Dataset:
+    """Every picture's inputs and look-alike hash into the cache; those that cannot be read set aside."""
     good, bad = [], []
     with DecoderPool(DECODERS, TIMEOUT_S) as pool, ThreadPoolExecutor(DECODERS) as threads:
-        codes = threads.map(lambda one: _look(one, cache, view, pool), data.pictures)
+        codes = threads.map(lambda one: _look(one, cache, views, pool), data.pictures)
         for number, (one, code) in enumerate(zip(data.pictures, codes, strict=True), 1):
             progress.say("reading pictures", number, len(data.pictures))
             if code is None:
@@ -169,11 +177,11 @@ def _looked_at(data: Dataset, cache: Cache, view: View, progress: Progress) -> D
     return replace(data, pictures=tuple(good), unreadable=tuple(bad))
 
 
-def _look(picture: Picture, cache: Cache, view: View, pool: DecoderPool) -> str | None:
-    if cache.get("phash", picture.sha256) is not None and cache.get(view.kind, picture.sha256) is not None:
+def _look(picture: Picture, cache: Cache, views: Sequence[View], pool: DecoderPool) -> str | None:
+    if all(cache.get(kind, picture.sha256) is not None for kind in ("phash", *(view.kind for view in views))):
         return None
     try:
-        _input(picture, cache, view, pool)
+        _decoded(picture, cache, views, pool)
     except ImageError as error:
         return error.code
     except OSError as error:
@@ -183,16 +191,20 @@ def _look(picture: Picture, cache: Cache, view: View, pool: DecoderPool) -> str 
 
 def _input(picture: Picture, cache: Cache, view: View, pool: DecoderPool) -> NDArray[np.uint8]:
     found = cache.get(view.kind, picture.sha256)
-    if found is not None:
-        return found
+    return found if found is not None else _decoded(picture, cache, (view,), pool)
+
+
+def _decoded(picture: Picture, cache: Cache, views: Sequence[View], pool: DecoderPool) -> NDArray[np.uint8]:
+    """What the first of the views sees; all of them, and the look-alike hash, into the cache."""
     try:
-        rgb = pool.decode(picture.path.read_bytes(), max_px=view.canonical_px).rgb
+        rgb = pool.decode(picture.path.read_bytes(), max_px=views[0].canonical_px).rgb
     except Refused as error:
         raise error if isinstance(error, ImageError) else ImageError("decode_timeout") from None
     cache.of("phash", picture.sha256, lambda: np.frombuffer(lookalike.phash(rgb), np.uint8))
-    seen = to_input(rgb, view.px, view.geometry)
-    cache.put(view.kind, picture.sha256, seen)
-    return seen
+    seen = [to_input(rgb, view.px, view.geometry) for view in views]
+    for view, one in zip(views, seen, strict=True):
+        cache.put(view.kind, picture.sha256, one)
+    return seen[0]
 
 
 def _grouped(data: Dataset, cache: Cache) -> Dataset:
