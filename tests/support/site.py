@@ -11,6 +11,7 @@ from ticketbot.settings import Settings
 from ticketbot.web import accounts, passwords, tokens
 from ticketbot.web.context import Services
 from ticketbot.web.site import create_app
+from ticketbot.web.tally import Tallies
 
 PASSWORD = "nine purple kettles"
 HASH = passwords.hashed(PASSWORD)
@@ -37,7 +38,7 @@ class Site:
     app: Flask = field(init=False)
 
     def __post_init__(self) -> None:
-        self.services = Services(self.settings, self.db, now=self.clock)
+        self.services = Services(self.settings, self.db, now=self.clock, tallies=Tallies(fresh_s=0))
         self.app = create_app(self.services, self.blueprints)
         self.app.testing = False
 

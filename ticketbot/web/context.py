@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ticketbot.db import Database
 from ticketbot.settings import Settings
 from ticketbot.web.limits import Buckets
+from ticketbot.web.tally import Tallies
 
 KEY = "ticketbot"
 
@@ -41,6 +42,7 @@ class Services:
     model_required: bool = False
     now: Callable[[], float] = time.time
     buckets: Buckets = field(default_factory=Buckets)
+    tallies: Tallies = field(default_factory=Tallies)
 
     @property
     def secure(self) -> bool:
