@@ -250,7 +250,8 @@ def test_next_gives_pictures_and_how_far_it_is(site, rita):
     rita.send("/label", said(min(hashes), "errors"))
     answer = rita.send("/label/next", {"page": "page0001", "n": 10}).json
     assert {item["sha256"] for item in answer["items"]} == hashes - {min(hashes)}
-    assert answer["progress"] == {"left": 2, "labelled": 1, "until_training": 99}
+    expected = {"left": 2, "labelled": 1, "until_training": 99, "agrees": None, "kappa": None}
+    assert answer["progress"] == expected
 
 
 @pytest.mark.parametrize("body", [{}, {"page": "x"}, {"page": "a b c d e f"}, {"page": "page0001", "n": "many"}])

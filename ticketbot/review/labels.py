@@ -6,6 +6,7 @@ all write through `record`, so there is one history however people work.
     a category or "junk"     the label becomes this
     NULL                     the label is taken away
     "skip", "unsure"         kept as what somebody said; the label stays as it is
+    "keep"                   somebody looked at a suspect: its label is right, and nothing about it changes
     undo_of = n              event n counts no more; undoing an undo brings it back
 
 `version` of a picture is the id of its last event (0: none): who changes it may say which version they looked at.
@@ -24,7 +25,11 @@ from ticketbot.errors import Conflict, UsageError
 from ticketbot.failpoints import failpoint
 
 OnLabel = Callable[[Session, str, float], None]
-OPINIONS = frozenset({"skip", "unsure"})
+KEEP = "keep"
+# One key for a page of look-alikes: the events' keys are <key>-0, <key>-1, …
+PROPAGATED = "propagated"
+MOST_TOGETHER = 50
+OPINIONS = frozenset({"skip", "unsure", KEEP})
 
 
 class Said(NamedTuple):
@@ -122,6 +127,24 @@ def by_key(session: Session, key: str) -> LabelEvent | None:
     return session.scalar(select(LabelEvent).where(LabelEvent.key == key))
 
 
+def said_together(session: Session, event: LabelEvent) -> list[LabelEvent]:
+    """The event, and what the same person said with the same key of other look-alikes and still counts."""
+    stem, _, number = event.key.rpartition("-")
+    if event.how != PROPAGATED or not number.isdecimal():
+        return [event]
+    together = select(LabelEvent).where(LabelEvent.key.in_([f"{stem}-{n}" for n in range(MOST_TOGETHER)]))
+    rows = session.scalars(together.where(LabelEvent.who == event.who).order_by(LabelEvent.id)).all()
+    return [row for row in rows if not _is_undone(session, row)]
+
+
+def undone_with(session: Session, key: str) -> list[LabelEvent]:
+    """What an undo with this key took back; [] when it is new."""
+    keys = [key, *(f"{key}-{n}" for n in range(MOST_TOGETHER))]
+    rows = session.scalars(select(LabelEvent).where(LabelEvent.key.in_(keys)).order_by(LabelEvent.id)).all()
+    found = (session.get(LabelEvent, row.undo_of) for row in rows if row.undo_of is not None)
+    return [event for event in found if event is not None]
+
+
 def last_to_undo(session: Session, who: str) -> LabelEvent | None:
     """This person's last word that still counts: what the undo key takes back, again and again."""
     undo_of_it, redo = aliased(LabelEvent), aliased(LabelEvent)
@@ -163,7 +186,7 @@ def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> La
     session.flush()
     failpoint("labels.said")
     if event.new in OPINIONS:
-        if label is not None:
+        if label is not None and event.new != KEEP:
             label.version = event.id
         return event
     _bring_up_to_date(session, label, event, decides)

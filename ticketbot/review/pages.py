@@ -1,9 +1,13 @@
-"""The Label page: one picture, one key, on to the next.
+"""The Label page: one picture, one key, on to the next; or a page of look-alikes, and one key for what is left of it.
 
-    GET  /label          the page
-    POST /label          say what a picture is: {sha256, category, key, version?, took_ms?, suggested_by?}
-    POST /label/undo     take back {of} (the key of an event), or without it my last word that still counts
-    POST /label/next     pictures for this page: {page, n, have: [sha256, …]}
+    GET  /label, /label/grid     the pages
+    POST /label                  say what a picture is: {sha256, category, key, version?, took_ms?, suggested_by?}
+    POST /label/many             the same of up to 50: {key, labels: [{sha256, category, version?, suggested_by?}, …]}
+    POST /label/undo             take back {of} (the key of a post), or without it my last word that still counts;
+                                 what was said with one key for many is taken back as a whole
+    POST /label/next             pictures for this page: {page, n, have: [sha256, …], passed}
+    POST /label/alike            look-alikes for this page: {page, n, have, passed}
+    POST /label/keys             which key does what, for me: {keys: {class or action: key}}
 
 Bodies are JSON or forms. `key` is chosen by the browser: a post repeated after a lost connection is one event.
 """
@@ -17,15 +21,18 @@ from typing import Any
 
 from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ticketbot.contracts import store
-from ticketbot.db.models import Label, LabelEvent, Model, Picture, Prediction, Training
-from ticketbot.errors import Refused
-from ticketbot.review import keys, labels, queue
+from ticketbot.db.models import Account, LabelEvent, Model, Picture, Prediction
+from ticketbot.errors import Conflict, Refused
+from ticketbot.review import keys, labels, opinions, progress, queue
+from ticketbot.review.labels import PROPAGATED
 from ticketbot.web.access import known_caller, needs
+from ticketbot.web.audit import note
 from ticketbot.web.context import services
+from ticketbot.web.i18n import _
 
 blueprint = Blueprint(
     "label",
@@ -36,9 +43,12 @@ blueprint = Blueprint(
     static_url_path="/static",
 )
 
-KEY = re.compile(r"[A-Za-z0-9_-]{8,128}")
+KEY = re.compile(r"[A-Za-z0-9_-]{8,120}")
 PAGE = re.compile(r"[A-Za-z0-9]{8,32}")
 MAX_ITEMS = 50
+MAX_PASSED = 500
+# Words written in one transaction: more would hold the database up.
+WORDS_AT_ONCE = 20
 MAX_TOOK_MS = 24 * 3600 * 1000
 # What may be said besides the categories.
 OTHER_WORDS = ("junk", "skip", "unsure")
@@ -47,34 +57,88 @@ OTHER_WORDS = ("junk", "skip", "unsure")
 @blueprint.get("")
 @needs("label")
 def page() -> ResponseReturnValue:
-    return render_template("label/label.html", keys=keys.assign(services().settings.categories), progress=_progress())
+    return render_template("label/label.html", **_for_page())
+
+
+@blueprint.get("/grid")
+@needs("label")
+def grid() -> ResponseReturnValue:
+    return render_template("label/grid.html", **_for_page())
+
+
+def _for_page() -> dict[str, Any]:
+    made = services()
+    with made.db.read() as session:
+        own = own_keys(session)
+    shown = {"keys": keys.assign(made.settings.categories, own), "actions": keys.actions(own)}
+    return {**shown, "action_names": keys.ACTION_NAMES, "progress": _progress(), "who": known_caller().name}
+
+
+def own_keys(session: Session) -> dict[str, str]:
+    """The keys this person changed."""
+    account = session.get(Account, known_caller().account_id)
+    return dict(account.keys or {}) if account else {}
 
 
 @blueprint.post("")
 @needs("label")
 def label() -> ResponseReturnValue:
     made, body = services(), _body()
-    sha256, new, key = _sha256(body), _category(body, made.settings.categories), _key(body)
     with made.db.write() as session:
-        _must_be_here(session, sha256)
-        shown = _shown(session, sha256, str(body.get("suggested_by") or ""))
-        labels.record(
-            session,
-            sha256=sha256,
-            new=new,
-            who=known_caller().name,
-            at=made.now(),
-            how="page",
-            key=key,
-            suggested=shown.best if shown else None,
-            suggested_by=shown.model_id if shown else None,
-            blind=queue.is_blind(sha256, made.settings.review.blind_share),
-            took_ms=_number(body, "took_ms", MAX_TOOK_MS),
-            expected_version=_number(body, "version"),
-            on_label=made.announce,
-        )
+        sha256 = _record(session, body, _key(body), "page", _number(body, "took_ms", MAX_TOOK_MS))
         version = labels.version(session, sha256)
-    return jsonify(sha256=sha256, category=new, version=version, progress=_progress())
+    return jsonify(sha256=sha256, category=body["category"], version=version, progress=_progress())
+
+
+@blueprint.post("/many")
+@needs("label")
+def label_many() -> ResponseReturnValue:
+    """Some may be refused (somebody was quicker) without keeping the others from being said."""
+    made, body = services(), _body()
+    key, given = _key(body), body.get("labels")
+    said = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    if not 1 <= len(said) <= MAX_ITEMS:
+        raise Refused("bad_request", "labels: a list of 1 to 50 objects with sha256 and category.")
+    took_ms = _number(body, "took_ms", MAX_TOOK_MS)
+    each_ms = took_ms // len(said) if took_ms is not None else None
+    versions: dict[str, int] = {}
+    refused: dict[str, str] = {}
+    for start in range(0, len(said), WORDS_AT_ONCE):
+        with made.db.write() as session:
+            for number, one in enumerate(said[start : start + WORDS_AT_ONCE], start):
+                try:
+                    sha256 = _record(session, one, f"{key}-{number}", PROPAGATED, each_ms)
+                    versions[sha256] = labels.version(session, sha256)
+                except (Conflict, Refused) as error:
+                    refused[str(one.get("sha256"))[:64]] = str(error)
+    return jsonify(versions=versions, refused=refused, progress=_progress())
+
+
+def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_ms: int | None) -> str:
+    """Write down one word. -> the picture's hash."""
+    made = services()
+    share = made.settings.review.blind_share
+    sha256, new = _sha256(body), _category(body, made.settings.categories)
+    _must_be_here(session, sha256)
+    shown = _shown(session, sha256, str(body.get("suggested_by") or ""))
+    event = labels.record(
+        session,
+        sha256=sha256,
+        new=new,
+        who=known_caller().name,
+        at=made.now(),
+        how=how,
+        key=key,
+        suggested=shown.best if shown else None,
+        suggested_by=shown.model_id if shown else None,
+        blind=how == "page" and queue.is_blind(sha256, share),
+        took_ms=took_ms,
+        expected_version=_number(body, "version"),
+        on_label=made.announce,
+    )
+    if event is not None and queue.is_double(sha256, share):
+        opinions.heard(session, event)
+    return sha256
 
 
 @blueprint.post("/undo")
@@ -83,63 +147,82 @@ def undo() -> ResponseReturnValue:
     made, body, who = services(), _body(), known_caller().name
     key = _key(body)
     with made.db.write() as session:
-        before = labels.by_key(session, key)
-        # A repeated post must not take back one more: the key knows which event it was about.
-        event = session.get(LabelEvent, before.undo_of or 0) if before else _to_undo(session, who, body.get("of"))
-        if event is None:
-            raise Refused("not_found", "There is nothing left to undo.")
-        labels.undo(session, event.id, who, made.now(), key, on_label=made.announce)
-        found = queue.items(session, [event.sha256], made.settings.review.blind_share)
-    return jsonify(item=asdict(found[event.sha256]), was=event.new, progress=_progress())
+        before = labels.undone_with(session, key)
+        # A repeated post must not take back one more: the key knows which events it was about.
+        events = before or _to_undo(session, who, body.get("of"))
+        if not events:
+            raise Refused("not_found", _("There is nothing left to undo."))
+        for number, event in enumerate(events):
+            one_key = f"{key}-{number}" if len(events) > 1 else key
+            if labels.undo(session, event.id, who, made.now(), one_key, on_label=made.announce) is not None:
+                opinions.taken_back(session, event)
+        hashes = [event.sha256 for event in events]
+        found = queue.items(session, hashes, made.settings.review.blind_share, who)
+    items = [asdict(found[sha256]) for sha256 in hashes if sha256 in found]
+    return jsonify(
+        item=items[0] if items else None, items=items, was=events[0].new, how=events[0].how, progress=_progress()
+    )
 
 
-def _to_undo(session: Session, who: str, of: Any) -> LabelEvent | None:
-    """The event with the key `of`, if it is this person's; without `of` their last one that counts."""
+def _to_undo(session: Session, who: str, of: Any) -> list[LabelEvent]:
+    """The events said with the key `of`, if they are this person's; without `of` their last that counts."""
     if not of:
-        return labels.last_to_undo(session, who)
-    event = labels.by_key(session, str(of))
-    return event if event is not None and event.who == who else None
+        last = labels.last_to_undo(session, who)
+        return labels.said_together(session, last) if last is not None else []
+    event = labels.by_key(session, str(of)) or labels.by_key(session, f"{of}-0")
+    return labels.said_together(session, event) if event is not None and event.who == who else []
 
 
 @blueprint.post("/next")
 @needs("label")
 def more() -> ResponseReturnValue:
     made, body = services(), _body()
-    name, review = str(body.get("page", "")), made.settings.review
+    passed = _hashes(body, "passed", MAX_PASSED)
+    found = queue.take(made.db, **_taking(body), have=_hashes(body, "have", MAX_ITEMS), passed=passed)
+    return jsonify(items=[asdict(item) for item in found], progress=_progress())
+
+
+@blueprint.post("/alike")
+@needs("label")
+def alike() -> ResponseReturnValue:
+    made, body = services(), _body()
+    passed = _hashes(body, "passed", MAX_PASSED)
+    found = queue.take_alike(made.db, **_taking(body), have=_hashes(body, "have", 2 * MAX_ITEMS), passed=passed)
+    return jsonify(items=[asdict(item) for item in found], progress=_progress())
+
+
+def _taking(body: Mapping[str, Any]) -> dict[str, Any]:
+    made, name = services(), str(body.get("page", ""))
+    review = made.settings.review
     if not PAGE.fullmatch(name):
         raise Refused("bad_request", "page: 8 to 32 letters and digits, chosen once by each open page.")
-    found = queue.take(
-        made.db,
-        who=known_caller().name,
-        page=name,
-        n=max(1, _number(body, "n", MAX_ITEMS) or 1),
-        blind_share=review.blind_share,
-        lease_s=review.lease_s,
-        now=made.now(),
-        have=_have(body),
-    )
-    return jsonify(items=[asdict(item) for item in found], progress=_progress())
+    n = max(1, _number(body, "n", MAX_ITEMS) or 1)
+    rules = {"blind_share": review.blind_share, "lease_s": review.lease_s, "now": made.now()}
+    return {"who": known_caller().name, "page": name, "n": n, **rules}
+
+
+@blueprint.post("/keys")
+@needs("label")
+def choose_keys() -> ResponseReturnValue:
+    """Keep this person's keys; an empty object brings the first ones back."""
+    made, body = services(), _body()
+    own = body.get("keys")
+    if not isinstance(own, Mapping):
+        raise Refused("bad_request", "keys: an object of names and keys.")
+    kept = keys.checked(own, made.settings.categories)
+    with made.db.write() as session:
+        account = session.get(Account, known_caller().account_id)
+        if account is None:
+            raise Refused("forbidden", _("Only people have keys."))
+        account.keys = kept or None
+        note(session, made.now(), account.name, "keys changed")
+    return jsonify(keys=keys.assign(made.settings.categories, kept), actions=keys.actions(kept))
 
 
 def _progress() -> dict[str, Any]:
     made = services()
     with made.db.read() as session:
-        return progress(session, made.settings.retrain.min_new_labels)
-
-
-def progress(session: Session, min_new_labels: int) -> dict[str, Any]:
-    """How far the labelling is: `left` to label, `labelled`, and labels until the next training is due."""
-    staged = session.scalar(select(func.count()).where(Picture.state == "staged")) or 0
-    # What has a label stays staged (only unlabelled pictures are archived), so the two counts are of the same pictures.
-    labelled = session.scalar(select(func.count()).select_from(Label)) or 0
-    # As retrain counts them: since the last training that ended by itself.
-    ended = select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
-    new = session.scalar(select(func.count()).select_from(Label).where(Label.version > (session.scalar(ended) or 0)))
-    return {
-        "left": max(0, staged - labelled),
-        "labelled": labelled,
-        "until_training": max(0, min_new_labels - (new or 0)),
-    }
+        return progress.of(session, made, known_caller().name)
 
 
 def _shown(session: Session, sha256: str, model_id: str) -> Prediction | None:
@@ -177,7 +260,7 @@ def _category(body: Mapping[str, Any], categories: tuple[str, ...]) -> str:
 def _key(body: Mapping[str, Any]) -> str:
     key = body.get("key")
     if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise Refused("bad_request", "key: 8 to 128 letters, digits, _ and -, new for each thing said.")
+        raise Refused("bad_request", "key: 8 to 120 letters, digits, _ and -, new for each thing said.")
     return key
 
 
@@ -191,14 +274,14 @@ def _number(body: Mapping[str, Any], name: str, most: int = 2**53) -> int | None
     return min(int(value), most)
 
 
-def _have(body: Mapping[str, Any]) -> list[str]:
-    have = body.get("have", [])
+def _hashes(body: Mapping[str, Any], name: str, most: int) -> list[str]:
+    have = body.get(name, [])
     if not isinstance(have, list):
-        raise Refused("bad_request", "have: a list of pictures.")
-    return [each for each in have[:MAX_ITEMS] if isinstance(each, str) and store.SHA256.fullmatch(each)]
+        raise Refused("bad_request", f"{name}: a list of pictures.")
+    return [each for each in have[:most] if isinstance(each, str) and store.SHA256.fullmatch(each)]
 
 
 def _must_be_here(session: Session, sha256: str) -> None:
     state = session.scalar(select(Picture.state).where(Picture.sha256 == sha256))
     if state is None or state == "erased":
-        raise Refused("not_found", "There is no such picture, or it is not kept any more.")
+        raise Refused("not_found", _("There is no such picture, or it is not kept any more."))

@@ -3,7 +3,12 @@
 With a champion: mostly where it hesitates (smallest margin first), some at random, and the blind ones. A picture is
 blind by its hash: the first `review.blind_share` of all possible hashes. So the blind ones are drawn evenly from
 everything that comes in, whatever a model says about them, and nobody has to remember which they are.
-Without a champion: at random. A page holds its pictures for `review.lease_s`; nobody else gets them meanwhile.
+Without a champion: at random. Of look-alikes that the model hesitates about, one comes at a time. Half of the blind
+ones are asked of a second person (opinions.py), who does not see the first one's word. A page holds its pictures for
+`review.lease_s`; nobody else gets them meanwhile.
+
+For a page of look-alikes (`take_alike`): a picture at random, and what looks most like it of the same suggestion.
+No query here reads more than WINDOW pictures, however many there are.
 """
 
 from __future__ import annotations
@@ -17,12 +22,18 @@ from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db import Database
-from ticketbot.db.models import Label, LabelEvent, Model, Picture, Prediction
+from ticketbot.db.models import Label, LabelEvent, Model, Picture, Prediction, SecondOpinion
 from ticketbot.db.rows import rows
+from ticketbot.judge import lookalike
+from ticketbot.review.opinions import DOUBLE_SHARE
 
 RANDOM_SHARE = 0.1
 # What a reviewer said these about comes back to somebody else, not to them.
 PASSED = ("skip", "unsure")
+# Bits of 256 in which two pictures of one cluster differ at most: the same form, another text.
+CLUSTER = 40
+# Pictures looked at for a page of look-alikes.
+WINDOW = 1500
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Item:
     confidence: float | None = None
     unsure: bool = False
     category: str | None = None
+    # Somebody labelled it before; this page does not tell how.
+    second: bool = False
 
 
 def blind_below(share: float) -> str:
@@ -47,6 +60,11 @@ def blind_below(share: float) -> str:
 
 def is_blind(sha256: str, share: float) -> bool:
     return sha256[:16] < blind_below(share)
+
+
+def is_double(sha256: str, blind_share: float) -> bool:
+    """Do two people label it?"""
+    return is_blind(sha256, blind_share * DOUBLE_SHARE)
 
 
 def portions(n: int, blind_share: float, dice: random.Random) -> tuple[int, int, int]:
@@ -71,8 +89,12 @@ def take(
     lease_s: float,
     now: float,
     have: Sequence[str] = (),
+    passed: Sequence[str] = (),
 ) -> list[Item]:
-    """Up to n pictures for this page, held for lease_s; those of `have` that it may keep come first."""
+    """Up to n pictures for this page, held for lease_s; those of `have` that it may keep come first.
+
+    `passed`: what the page does not want again, above all what it said but could not send yet.
+    """
     dice = random.Random()  # noqa: S311 - an order, not a secret
     holder = holder_of(who, page)
     mine = _hold(db, list(have), holder, now, lease_s)
@@ -80,13 +102,69 @@ def take(
         if len(mine) >= n:
             break
         with db.read() as session:
-            wanted = _candidates(session, who, n - len(mine), blind_share, now, dice, set(mine))
+            wanted = _candidates(session, who, holder, n - len(mine), blind_share, now, dice, {*mine, *passed})
         if not wanted:
             break
         mine += _hold(db, wanted, holder, now, lease_s)
     with db.read() as session:
-        found = items(session, mine, blind_share)
+        found = items(session, mine, blind_share, who)
     return [found[sha256] for sha256 in mine if sha256 in found]
+
+
+def take_alike(
+    db: Database,
+    *,
+    who: str,
+    page: str,
+    n: int,
+    blind_share: float,
+    lease_s: float,
+    now: float,
+    have: Sequence[str] = (),
+    passed: Sequence[str] = (),
+) -> list[Item]:
+    """Up to n pictures that look alike and have one suggestion, the most alike first, held for lease_s.
+
+    Never blind ones. `have`: what the page holds already, renewed; `passed`: what it does not want to see again.
+    """
+    holder = holder_of(who, page)
+    if have:
+        _hold(db, list(have), holder, now, lease_s)
+    for _ in range(3):  # another page may be quicker with the same ones
+        with db.read() as session:
+            wanted = _alike(session, who, holder, n, blind_below(blind_share), now, {*have, *passed})
+        if not wanted:
+            return []
+        if mine := _hold(db, wanted, holder, now, lease_s):
+            break
+    with db.read() as session:
+        found = items(session, mine, blind_share, who)
+    return [found[sha256] for sha256 in mine if sha256 in found]
+
+
+def _alike(session: Session, who: str, holder: str, n: int, below: str, now: float, without: set[str]) -> list[str]:
+    dice = random.Random()  # noqa: S311 - an order, not a secret
+    champion = session.scalar(select(Model.id).where(Model.state == "champion")) or ""
+    free = and_(_open(who, holder, now), Picture.sha256 >= below)
+    said = and_(Prediction.sha256 == Picture.sha256, Prediction.model_id == champion)
+    query = select(Picture.sha256, Picture.phash, Prediction.best).outerjoin(Prediction, said)
+    found: list[Any] = []
+    for start in (_pivot(dice, below), below):
+        seen = {row.sha256 for row in found}
+        some = query.where(Picture.sha256 >= start, free).order_by(Picture.sha256).limit(WINDOW + len(without))
+        found += [row for row in session.execute(some) if row.sha256 not in seen and row.sha256 not in without]
+        if len(found) >= WINDOW / 2:
+            break
+    if not found:
+        return []
+    seed = dice.choice(found)
+    same = [row for row in found if row.best == seed.best]
+    return [row.sha256 for row in sorted(same, key=lambda row: _apart(seed.phash, row.phash))[:n]]
+
+
+def _apart(one: bytes | None, other: bytes | None) -> int:
+    """In how many bits two pictures differ; what was never decoded is like nothing."""
+    return lookalike.distance(one, other) if one and other else 8 * lookalike.HASH_BYTES
 
 
 def holder_of(who: str, page: str) -> str:
@@ -107,12 +185,19 @@ def _hold(db: Database, wanted: list[str], holder: str, now: float, lease_s: flo
 
 
 def _candidates(
-    session: Session, who: str, n: int, blind_share: float, now: float, dice: random.Random, mine: set[str]
+    session: Session,
+    who: str,
+    holder: str,
+    n: int,
+    blind_share: float,
+    now: float,
+    dice: random.Random,
+    mine: set[str],
 ) -> list[str]:
     champion = session.scalar(select(Model.id).where(Model.state == "champion"))
     below = blind_below(blind_share)
     blind_n, chance_n, margin_n = portions(n, blind_share, dice)
-    chosen: list[str] = []
+    chosen = _second(session, who, holder, _diced(n * blind_share * DOUBLE_SHARE, dice), now, mine)
 
     def add(count: int, *queries: Select[Any]) -> None:
         """The first `count` of these queries, one after the other, that are not chosen yet."""
@@ -122,16 +207,46 @@ def _candidates(
             found = session.scalars(query.limit(until - len(chosen) + len(known))) if len(chosen) < until else ()
             chosen.extend([sha256 for sha256 in found if sha256 not in known][: until - len(chosen)])
 
-    free = _open(who, now)
+    free = _open(who, holder, now)
     blind, seen = Picture.sha256 < below, Picture.sha256 >= below
     if champion is not None:
         add(blind_n, _from(_pivot(dice, "0", below), free, blind), _from("", free, blind))
         add(chance_n, _from(_pivot(dice, below), free, seen), _from(below, free, seen))
-        add(margin_n, _by_margin(champion, free, below))
+        known = mine | set(chosen)
+        chosen += _one_a_cluster(session, _by_margin(champion, free, below), min(margin_n, n - len(chosen)), known)
     # All of it without a champion; else what the champion has not seen yet, and the rest of the blind ones.
     add(n - len(chosen), _from(_pivot(dice, "0"), free), _from("", free))
     dice.shuffle(chosen)
     return chosen
+
+
+def _one_a_cluster(session: Session, query: Select[Any], count: int, known: set[str]) -> list[str]:
+    """The first `count` of a query of (sha256, phash); look-alikes of one that is chosen only when too few are left."""
+    rows_ = [row for row in session.execute(query.limit(3 * count + len(known))) if row.sha256 not in known]
+    first: list[Any] = []
+    rest: list[str] = []
+    for row in rows_:
+        alike = any(_apart(row.phash, other.phash) <= CLUSTER for other in first)
+        if len(first) < count and not alike:
+            first.append(row)
+        else:
+            rest.append(row.sha256)
+    return [*(row.sha256 for row in first), *rest][:count]
+
+
+def _second(session: Session, who: str, holder: str, count: int, now: float, mine: set[str]) -> list[str]:
+    """Pictures that somebody else labelled and a second person shall label too."""
+    if not count:
+        return []
+    free = or_(Picture.review_until <= now, Picture.review_holder == holder)
+    waiting = (
+        select(SecondOpinion.sha256)
+        .join(Picture, Picture.sha256 == SecondOpinion.sha256)
+        .where(SecondOpinion.second_event.is_(None), SecondOpinion.first_who != who)
+        .where(_unindexed(Picture.state) == "staged", free, ~_passed_by(who))
+        .limit(count + len(mine))
+    )
+    return [sha256 for sha256 in session.scalars(waiting) if sha256 not in mine][:count]
 
 
 def _pivot(dice: random.Random, low: str, high: str = "f" * 16) -> str:
@@ -139,17 +254,22 @@ def _pivot(dice: random.Random, low: str, high: str = "f" * 16) -> str:
     return format(dice.randint(int(low, 16), max(int(low, 16), int(high.ljust(16, "0"), 16))), "016x")
 
 
-def _open(who: str, now: float) -> Any:
-    """Staged, without a label, held by nobody, and not passed on by this person."""
+def _open(who: str, holder: str, now: float) -> Any:
+    """Staged, without a label, held by nobody else, and not passed on by this person."""
+    labelled = exists().where(Label.sha256 == Picture.sha256)
+    free = or_(Picture.review_until <= now, Picture.review_holder == holder)
+    return and_(_unindexed(Picture.state) == "staged", free, ~labelled, ~_passed_by(who))
+
+
+def _passed_by(who: str) -> Any:
+    """This person skipped it, or was not sure, and did not take that back."""
     undone = aliased(LabelEvent)
-    passed = exists().where(
+    return exists().where(
         LabelEvent.sha256 == Picture.sha256,
         _unindexed(LabelEvent.who) == who,
         LabelEvent.new.in_(PASSED),
         ~exists().where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id),
     )
-    labelled = exists().where(Label.sha256 == Picture.sha256)
-    return and_(_unindexed(Picture.state) == "staged", Picture.review_until <= now, ~labelled, ~passed)
 
 
 def _unindexed(column: Any) -> Any:
@@ -163,10 +283,10 @@ def _from(pivot: str, *where: Any) -> Select[Any]:
     return select(Picture.sha256).where(Picture.sha256 >= pivot, *where).order_by(Picture.sha256)
 
 
-def _by_margin(champion: str, open_: Any, below: str) -> Select[Any]:
+def _by_margin(champion: str, open_: Any, below: str) -> Any:
     """Where the champion hesitates most; walks ix_prediction_margin and stops early."""
     return (
-        select(Prediction.sha256)
+        select(Prediction.sha256, Picture.phash)
         .join(Picture, Picture.sha256 == Prediction.sha256)
         .where(Prediction.model_id == champion, Prediction.margin.is_not(None), Prediction.sha256 >= below, open_)
         # Said again of the prediction: so SQLite passes over labelled ones without reading the picture.
@@ -175,13 +295,15 @@ def _by_margin(champion: str, open_: Any, below: str) -> Select[Any]:
     )
 
 
-def items(session: Session, hashes: Sequence[str], blind_share: float) -> dict[str, Item]:
-    """What the page shows of these pictures, by hash."""
+def items(session: Session, hashes: Sequence[str], blind_share: float, who: str = "") -> dict[str, Item]:
+    """What the page shows of these pictures to this person, by hash."""
     champion = session.scalar(select(Model.id).where(Model.state == "champion"))
     version = select(func.max(LabelEvent.id)).where(LabelEvent.sha256 == Picture.sha256).scalar_subquery()
+    second = SecondOpinion.second_event.is_(None) & (SecondOpinion.first_who != who)
     query = (
-        select(Picture.sha256, version, Label.category, Prediction)
+        select(Picture.sha256, version, Label.category, Prediction, SecondOpinion.sha256)
         .outerjoin(Label, Label.sha256 == Picture.sha256)
+        .outerjoin(SecondOpinion, and_(SecondOpinion.sha256 == Picture.sha256, second))
         .outerjoin(Prediction, and_(Prediction.sha256 == Picture.sha256, Prediction.model_id == (champion or "")))
         .where(Picture.sha256.in_(hashes))
     )
@@ -189,8 +311,11 @@ def items(session: Session, hashes: Sequence[str], blind_share: float) -> dict[s
 
 
 def _item(row: tuple[Any, ...], blind: bool) -> Item:
-    """`row`: hash, version, category of the label, the champion's prediction; the last three may be None."""
-    sha256, version, category, said = row
+    """`row`: hash, version, category of the label, the champion's prediction, hash again if a second person is asked;
+    all but the first may be None."""
+    sha256, version, category, said, second = row
+    if second is not None:
+        return Item(sha256, version or 0, True, second=True)
     if blind or said is None or said.best is None:
         return Item(sha256, version or 0, blind, category=category)
     return Item(sha256, version or 0, False, said.best, said.model_id, said.confidence, said.category is None, category)
