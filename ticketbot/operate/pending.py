@@ -57,7 +57,8 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
 
 def _to_deliver(session: Session) -> tuple[int, float | None]:
     """How many wait, and when the first may go: one that stands behind another of its ticket waits for that one."""
-    waits, earlier = literal_column("'pending'"), aliased(Answer)
+    waits: SQLColumnExpression[str] = literal_column("'pending'")
+    earlier = aliased(Answer)
     mine = (earlier.endpoint == Answer.endpoint, earlier.ticket == Answer.ticket, earlier.seq < Answer.seq)
     behind = select(earlier.id).where(earlier.state == waits, *mine).exists()
     due_at = session.scalar(select(func.min(Answer.due_at)).where(Answer.state == waits, ~behind))
