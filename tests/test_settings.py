@@ -60,7 +60,10 @@ def test_relative_folders_are_relative_to_the_file(tmp_path):
             '[sources.erp]\nroot = "x"\nendpoint = "desk"',
             "sources.erp.endpoint is 'desk'; endpoints: none is configured",
         ),
-        ('[sources.erp]\nroot = "x"\nticket = [{kind = "path", pattern = "x"}]', "needs a named group, like (?P<ticket>"),
+        (
+            '[sources.erp]\nroot = "x"\nticket = [{kind = "path", pattern = "x"}]',
+            "needs a named group, like (?P<ticket>",
+        ),
         ('[sources.erp]\nroot = "x"\nticket = [{kind = "sql", url = "", query = "DELETE"}]', "query = 'DELETE'"),
         ('[sources.Erp]\nroot = "x"', "a name is 1 to 40 of [a-z0-9_-]"),
         ("sources = 1", "write sections [sources.<name>]"),
