@@ -12,6 +12,7 @@ from tests.support.gallery import NOW, jpeg
 from tests.support.world import World
 from ticketbot import flow
 from ticketbot.app import App
+from ticketbot.collect.index import key_of
 from ticketbot.contracts import snapshot, store
 from ticketbot.contracts.snapshot import Item, Snapshot
 from ticketbot.db import connect, tombstones
@@ -29,6 +30,7 @@ from ticketbot.db.models import (
     Prediction,
     SortedCopy,
     Source,
+    TicketIndex,
     Training,
 )
 from ticketbot.deliver import admin
@@ -123,10 +125,16 @@ def leave_traces(app, sha256):
     (root / "clean" / "suspects.csv").write_text(f"name,score\n{sha256},0.9\n")
     (root / "clean" / f"sheet {sha256[:16]}.html").write_text("<img>")
     (root / "clean" / "other.html").write_text("nothing of hers")
+    fetched = root / "inbound" / "desk" / "T-1"
+    fetched.mkdir(parents=True)
+    shutil.copy(staged, fetched / "as the ticket system calls it.jpg")
+    (fetched / "another.jpg").write_bytes(jpeg("another"))
     (root / "backups").mkdir()
     (root / "backups" / "2026-11-01.tar").write_bytes(b"old")
     transfer.export_csv(app.db, root / "labels.csv")
     with app.db.write() as session:
+        for key in ([USER, NAME], [OTHER, "bert.jpg"]):
+            session.add(TicketIndex(name="erp.0", key=key_of(key), ticket="T-1"))
         message = f"the trainer ended with status 1\ncannot read {sha256}.jpg"
         session.add(Training(id=1, state="failed", cause="labels", started_at=NOW, model_id="m1", message=message))
         answer = session.scalars(select(Answer).where(Answer.sha256 == sha256)).first()
@@ -172,6 +180,10 @@ def test_nothing_names_an_erased_user_picture_or_file(app, world, lived_in):
     report = erase_user(app)
     assert hers_again(app, needles) == []
     assert (report.files, report.pictures, report.shared) == (2, 1, 1)
+    assert report.fetched == report.indexed == 1
+    assert (app.settings.data_dir / "inbound" / "desk" / "T-1" / "another.jpg").is_file()
+    with app.db.read() as session:
+        assert session.scalars(select(TicketIndex.key)).all() == [key_of([OTHER, "bert.jpg"])]
     assert report.copies == 2 and report.cached == 2 and report.trainings == 1
     assert report.models == ["m1"] and report.backups == ["2026-11-01.tar"]
     assert (app.settings.data_dir / "clean" / "other.html").is_file()
@@ -268,6 +280,7 @@ def test_what_is_older_goes_and_what_is_newer_stays(app, world, lived_in):
     collect(app, world)
     report = erase.erase(app.db, app.settings, Wanted(before=world.at - erase.DAY_S), who="ann", now=world.at)
     assert (report.files, report.pictures, report.shared) == (3, 2, 0)
+    assert report.indexed == 2  # both by user and name
     with app.db.read() as session:
         assert [file.user for file in session.scalars(select(File))] == ["dora"]
     assert hers_again(app, [hers, shared, NAME]) == []

@@ -13,6 +13,7 @@ Nothing here looks into the watched trees: a missing mount is never taken for a 
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sqlite3
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, String, and_, cast, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, String, and_, cast, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ticketbot.contracts.events import shown_path
@@ -42,6 +43,7 @@ from ticketbot.db.models import (
     SortedCopy,
     Source,
     Ticket,
+    TicketIndex,
     Tombstone,
     Training,
 )
@@ -53,6 +55,7 @@ from ticketbot.settings import Settings
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100
+INDEX_PAGE_ROWS = 5000
 DAY_S = 86_400.0
 T = TypeVar("T")
 
@@ -94,6 +97,9 @@ class Report:
     cached: int = 0
     trainings: int = 0
     other_files: int = 0
+    # Copies that were fetched from a ticket system, and entries of big lookups that name the files.
+    fetched: int = 0
+    indexed: int = 0
     # Models that learned from an erased picture: what they learned cannot be taken out; train again.
     models: list[str] = field(default_factory=list)
     # Backups in data_dir/backups: they still hold it.
@@ -115,6 +121,7 @@ def erase(db: Database, settings: Settings, wanted: Wanted, *, who: str, now: fl
     erase_files.erase(settings, _sizes(db, pictures), shared, report)
     report.models = _models(db, erase_files.trainings_of(report))
     _rows(db, files, pictures, report, now)
+    report.indexed = _forget_index(db, files, wanted)
     _note(db, wanted, who, now, report)
     log.info("erased", extra={"files": report.files, "pictures": report.pictures, "shared": report.shared})
     return report
@@ -330,6 +337,36 @@ def _forget_folders(session: Session, files: Sequence[Found]) -> None:
                 own = (Directory.source_id == source_id, Directory.path)
                 session.execute(delete(Directory).where(own[0], own[1] == path))
                 session.execute(update(Directory).where(own[0], own[1] == path.rpartition(b"/")[0]).values(clean=False))
+
+
+def _forget_index(db: Database, files: Sequence[Found], wanted: Wanted) -> int:
+    """What a big lookup's own index says of these files, and of the user at all. Read once from end to end."""
+    paths = {shown_path(one.path) for one in files}
+    named = {(str(one.user), shown_path(one.path).rpartition("/")[2]) for one in files}
+    count = 0
+    last = ("", "", "")
+    columns = (TicketIndex.name, TicketIndex.key, TicketIndex.ticket)
+    while True:
+        with db.read() as session:
+            after = tuple_(*columns) > tuple_(*(literal(value) for value in last))
+            page = list(session.execute(select(*columns).where(after).order_by(*columns).limit(INDEX_PAGE_ROWS)))
+        if not page:
+            return count
+        last = (page[-1].name, page[-1].key, page[-1].ticket)
+        gone = [tuple(row) for row in page if _is_of(row.name, set(json.loads(row.key)), wanted, paths, named)]
+        for some in _parts(gone):
+            with _writing(db) as session:
+                session.execute(delete(TicketIndex).where(tuple_(*columns).in_(some)))
+        count += len(gone)
+
+
+def _is_of(name: str, parts: set[str], wanted: Wanted, paths: set[str], named: set[tuple[str, str]]) -> bool:
+    """Is an entry of the index `name` ("erp.0") with these parts in its key about what is erased?"""
+    if wanted.source and name.rpartition(".")[0] != wanted.source:
+        return False
+    if wanted.user is not None and wanted.user in parts:
+        return True
+    return bool(parts & paths) or any((user, file) in named for user in parts for file in parts)
 
 
 def _forget_messages(session: Session, files: Sequence[Found], pictures: set[str]) -> None:

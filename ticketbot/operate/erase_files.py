@@ -2,6 +2,7 @@
 
 staging/        the picture itself
 cache/          renderings for browsers; the trainer's decoded pictures and features, by content
+inbound/        copies fetched from a ticket system: told by their content
 to-label/, labelled/    copies that people sort, by whatever name: told by their content
 trainings/<n>/  a snapshot lists pictures and users: the whole folder goes
 anything else   suspects, contact sheets, reports, exports: a file that names the picture goes
@@ -26,7 +27,7 @@ from ticketbot.settings import Settings
 MARK_DIGITS = 16
 TOKEN = re.compile(rb"[0-9a-f]{16,64}")
 # Looked after by others here, or not for us to touch.
-NOT_OTHER = frozenset({"staging", "cache", "to-label", "labelled", "trainings", "models", "backups"})
+NOT_OTHER = frozenset({"staging", "cache", "inbound", "to-label", "labelled", "trainings", "models", "backups"})
 MAX_READ_BYTES = 200 * 2**20
 
 
@@ -40,6 +41,7 @@ def erase(settings: Settings, sizes: Mapping[str, int], shared: Collection[str],
     for sha256 in sizes:
         store.remove(root, sha256)
     report.cached += sum(_remove(path) for path in _files(root / "cache") if _stem(path) in sizes)
+    report.fetched += sum(_remove(path) for path in _files(root / "inbound") if _content(path) in sizes)
     for place in ("to-label", "labelled"):
         for path in list(_files(root / place)):
             report.copies += _forget_copy(path, sizes, shared, place)
