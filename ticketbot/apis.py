@@ -1,6 +1,6 @@
 """Every call that programs make, in one document and on one page: /api/v1/openapi.json and /api/v1/.
 
-The stages' operations come from their types; the older calls (/classify, /label…) from web/openapi.py.
+The stages' operations come from their types; the other ones (/classify, /label…) from web/openapi.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ticketbot.web.access import needs, public
 from ticketbot.web.api import PREFIX, paths_of
 
 APIS = (status.api, files.api, pictures.api, deliveries.api, models.api, people_api.api)
-blueprint = Blueprint("api", __name__, url_prefix=PREFIX, template_folder="web/templates")
+blueprint = Blueprint("api", __name__, template_folder="web/templates")
 ABOUT = """\
 Send `Authorization: Bearer tb_…` (make a token on the Set-up page or with `ticketbot tokens create NAME --scope read`).
 
@@ -32,12 +32,13 @@ What is said twice with the same `key` happens once."""
 
 
 @blueprint.get("/openapi.json")
+@blueprint.get(PREFIX + "/openapi.json")
 @public
 def show_document() -> ResponseReturnValue:
     return jsonify(document())
 
 
-@blueprint.get("/")
+@blueprint.get(PREFIX + "/")
 @needs("read")
 def read_page() -> ResponseReturnValue:
     """The document as a page, for people."""
@@ -47,15 +48,15 @@ def read_page() -> ResponseReturnValue:
 @functools.cache
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as JSON values."""
-    older = openapi.document()
+    others = openapi.parts()
     paths, schemas = paths_of(APIS)
     return {
         "openapi": "3.1.0",
         "info": {"title": "ticketbot", "version": __version__, "description": ABOUT},
-        "security": older["security"],
-        "tags": [{"name": name} for name in ("classify", *(api.name for api in APIS), "health")],
-        "paths": {**_tagged(older["paths"]), "/metrics": {"get": METRICS}, **paths},
-        "components": {**older["components"], "schemas": {**older["components"]["schemas"], **schemas}},
+        "security": others["security"],
+        "tags": [{"name": name} for name in ("classify", *(api.name for api in APIS), "inbound", "chat", "health")],
+        "paths": {**_tagged(others["paths"]), "/metrics": {"get": METRICS}, **paths},
+        "components": {**others["components"], "schemas": {**others["components"]["schemas"], **schemas}},
     }
 
 
@@ -89,8 +90,9 @@ def calls() -> list[dict[str, Any]]:
 
 
 def _tagged(paths: dict[str, Any]) -> dict[str, Any]:
-    """The older calls, with what the newer ones have by themselves."""
+    """The other calls, with what those of /api/v1 have by themselves."""
     tags = {"/classify": "classify", "/classify-url": "classify", "/healthz": "health", "/readyz": "health"}
+    tags |= {"/inbound/{name}": "inbound", "/chat/slack": "chat", "/chat/mattermost": "chat"}
     return {
         path: {
             method: {"operationId": _anchor(method, path), "tags": [tags.get(path, "pictures")], **operation}

@@ -44,6 +44,7 @@ blueprint = Blueprint(
 )
 
 KEY = re.compile(r"[A-Za-z0-9_-]{8,120}")
+MODEL_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 PAGE = re.compile(r"[A-Za-z0-9]{8,32}")
 MAX_ITEMS = 50
 MAX_PASSED = 500
@@ -120,7 +121,7 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
     share = made.settings.review.blind_share
     sha256, new = _sha256(body), _category(body, made.settings.categories)
     _must_be_here(session, sha256)
-    shown = _shown(session, sha256, str(body.get("suggested_by") or ""))
+    shown = _shown(session, sha256, body.get("suggested_by"))
     event = labels.record(
         session,
         sha256=sha256,
@@ -149,7 +150,7 @@ def undo() -> ResponseReturnValue:
     with made.db.write() as session:
         before = labels.undone_with(session, key)
         # A repeated post must not take back one more: the key knows which events it was about.
-        events = before or _to_undo(session, who, body.get("of"))
+        events = before or _to_undo(session, who, _fitting(body, "of", KEY))
         if not events:
             raise Refused("not_found", _("There is nothing left to undo."))
         for number, event in enumerate(events):
@@ -164,12 +165,12 @@ def undo() -> ResponseReturnValue:
     )
 
 
-def _to_undo(session: Session, who: str, of: Any) -> list[LabelEvent]:
+def _to_undo(session: Session, who: str, of: str) -> list[LabelEvent]:
     """The events said with the key `of`, if they are this person's; without `of` their last that counts."""
     if not of:
         last = labels.last_to_undo(session, who)
         return labels.said_together(session, last) if last is not None else []
-    event = labels.by_key(session, str(of)) or labels.by_key(session, f"{of}-0")
+    event = labels.by_key(session, of) or labels.by_key(session, f"{of}-0")
     return labels.said_together(session, event) if event is not None and event.who == who else []
 
 
@@ -225,9 +226,11 @@ def _progress() -> dict[str, Any]:
         return progress.of(session, made, known_caller().name)
 
 
-def _shown(session: Session, sha256: str, model_id: str) -> Prediction | None:
-    """The suggestion that stood on the page, as our own row knows it; blind pictures have none."""
-    if not model_id or queue.is_blind(sha256, services().settings.review.blind_share):
+def _shown(session: Session, sha256: str, model_id: Any) -> Prediction | None:
+    """The suggestion that stood on the page, as our own row knows it; blind pictures have none, and no model none."""
+    if not isinstance(model_id, str) or not MODEL_ID.fullmatch(model_id):
+        return None
+    if queue.is_blind(sha256, services().settings.review.blind_share):
         return None
     said = select(Prediction).join(Model).where(Prediction.sha256 == sha256, Prediction.model_id == model_id)
     return session.scalar(said)
@@ -258,10 +261,17 @@ def _category(body: Mapping[str, Any], categories: tuple[str, ...]) -> str:
 
 
 def _key(body: Mapping[str, Any]) -> str:
-    key = body.get("key")
-    if not isinstance(key, str) or not KEY.fullmatch(key):
+    if not (key := _fitting(body, "key", KEY)):
         raise Refused("bad_request", "key: 8 to 120 letters, digits, _ and -, new for each thing said.")
     return key
+
+
+def _fitting(body: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    """A text of this form; "" when it is not there. Raises Refused."""
+    value = body.get(name) or ""
+    if not isinstance(value, str) or (value and not pattern.fullmatch(value)):
+        raise Refused("bad_request", f"{name}: this is none.")
+    return value
 
 
 def _number(body: Mapping[str, Any], name: str, most: int = 2**53) -> int | None:

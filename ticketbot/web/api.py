@@ -147,8 +147,6 @@ def _checked(kind: type[BaseModel], value: Any) -> BaseModel:
     except ValidationError as error:
         said = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()[:5]]
         raise Refused("bad_request", "; ".join(said)[:500]) from None
-    except ValueError as error:  # a lone surrogate
-        raise Refused("bad_request", f"This is no text: {type(error).__name__}.") from None
 
 
 # --- cursors ----------------------------------------------------------------------------------------------------------

@@ -1,49 +1,41 @@
-"""What may programs ask us, and what do we answer? OpenAPI 3.1, served at /openapi.json.
+"""What may programs ask at the addresses that are no part of /api/v1, and what do we answer? In OpenAPI's words.
 
-Only what programs call is in it; pages are for people. tests/web/test_fuzz.py sends requests made from this document
-and holds every answer against it.
+ticketbot/apis.py makes the one document of these and of /api/v1. tests/web/test_fuzz.py sends requests made from it and
+holds every answer against it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, jsonify
-from flask.typing import ResponseReturnValue
-
-from ticketbot import __version__
 from ticketbot.errors import STATUS_BY_CODE
-from ticketbot.web.access import public
-
-blueprint = Blueprint("openapi", __name__)
 
 SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 KEY = {
     "type": "string",
-    "pattern": "^[A-Za-z0-9_-]{8,128}$",
+    "pattern": "^[A-Za-z0-9_-]{8,120}$",
     "description": "Chosen by you; sent twice it is one word.",
 }
+MODEL_ID = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,80}$", "description": "Whose suggestion you saw"}
 COUNT = {"type": "integer", "minimum": 0, "maximum": 9007199254740991}
 
 
-@blueprint.get("/openapi.json")
-@public
-def show() -> ResponseReturnValue:
-    return jsonify(document())
-
-
-def document() -> dict[str, Any]:
-    """The whole document, as JSON values."""
+def parts() -> dict[str, Any]:
+    """Paths, components and security, as JSON values."""
     return {
-        "openapi": "3.1.0",
-        "info": {"title": "ticketbot", "version": __version__},
         "security": [{"token": []}],
         "paths": {
             "/classify": {"post": _upload()},
             "/classify-url": {"get": _by_query(), "post": _by_body()},
             "/label": {"post": _label()},
             "/label/undo": {"post": _undo()},
-            "/label/next": {"post": _next()},
+            "/label/next": {"post": _next("Pictures to label next.")},
+            "/label/many": {"post": _many()},
+            "/label/alike": {"post": _next("Look-alikes to label with one key.")},
+            "/label/keys": {"post": _keys()},
+            "/inbound/{name}": {"post": _inbound()},
+            "/chat/slack": {"post": _command("Slack's slash command, signed by it.")},
+            "/chat/mattermost": {"post": _command("Mattermost's slash command, with its token.")},
             "/healthz": {"get": _health("This process answers.", {"status": {"const": "ok"}}, 200)},
             "/readyz": {"get": _health("Can it work? 503 says what is missing.", READY, 200, 503)},
         },
@@ -110,7 +102,7 @@ def _label() -> dict[str, Any]:
         "key": KEY,
         "version": {**COUNT, "description": "The version you saw; another one is 409."},
         "took_ms": COUNT,
-        "suggested_by": {"type": "string"},
+        "suggested_by": MODEL_ID,
     }
     said = {"sha256": SHA256, "category": {"type": "string"}, "version": COUNT}
     return _says("Say what a picture is.", _json(properties, "sha256", "category", "key"), said)
@@ -121,14 +113,57 @@ def _undo() -> dict[str, Any]:
     return _says("Take a word back.", _json(properties, "key"), {"item": {"type": "object"}, "was": {}})
 
 
-def _next() -> dict[str, Any]:
+def _many() -> dict[str, Any]:
+    word = {"sha256": SHA256, "category": {"type": "string"}, "version": COUNT, "suggested_by": MODEL_ID}
+    labels = {"type": "object", "required": ["sha256", "category"], "properties": word}
+    properties = {
+        "key": KEY,
+        "labels": {"type": "array", "minItems": 1, "maxItems": 50, "items": labels},
+        "took_ms": COUNT,
+    }
+    answer = {"versions": {"type": "object"}, "refused": {"type": "object"}}
+    return _says("Say what each of these is; some may be refused.", _json(properties, "key", "labels"), answer)
+
+
+def _keys() -> dict[str, Any]:
+    own = {"type": "object", "additionalProperties": {"type": "string"}}
+    answer = {"keys": {"type": "object"}, "actions": {"type": "object"}}
+    return _says("Which key does what, for a person who is signed in.", _json({"keys": own}), answer)
+
+
+def _inbound() -> dict[str, Any]:
+    """The body is the ticket system's own; what it must be signed with stands in the source's settings."""
+    schema = {
+        "type": "object",
+        "required": ["duplicate", "queued"],
+        "properties": {"queued": {"type": "boolean"}, "duplicate": {"type": "boolean"}},
+    }
+    told = {"content": {"application/json": {"schema": schema}}}
+    content = {"application/octet-stream": {"schema": {"type": "string"}}}
+    known = {"description": "Known already", **told}
+    operation = _operation("A ticket system tells of something new.", content, known, 401, 404, 413)
+    operation["responses"]["202"] = {"description": "Queued", **told}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "description": "The source"}
+    return {**operation, "security": [], "parameters": [name]}
+
+
+def _command(summary: str) -> dict[str, Any]:
+    answer = {"response_type": {"type": "string"}, "text": {"type": "string"}}
+    schema = {"type": "object", "required": sorted(answer), "properties": answer}
+    ok = {"description": "What is to be read", "content": {"application/json": {"schema": schema}}}
+    content = {"application/x-www-form-urlencoded": {"schema": {"type": "string"}}}
+    return {**_operation(summary, content, ok, 400, 401, 404, 413), "security": []}
+
+
+def _next(summary: str) -> dict[str, Any]:
     properties = {
         "page": {"type": "string", "pattern": "^[A-Za-z0-9]{8,32}$"},
         "n": {"type": "integer", "minimum": 1, "maximum": 50},
         "have": {"type": "array", "items": SHA256, "maxItems": 50},
+        "passed": {"type": "array", "items": SHA256, "maxItems": 500},
     }
     found = {"items": {"type": "array"}, "progress": {"type": "object"}}
-    return _says("Pictures to label next.", _json(properties, "page"), found)
+    return _says(summary, _json(properties, "page"), found)
 
 
 def _says(summary: str, content: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 from ticketbot.settings import Settings
-from ticketbot.web import access, headers, health, i18n, openapi, pages, problem, requestlog, setup, texts
+from ticketbot.web import access, headers, health, i18n, pages, problem, requestlog, setup, texts
 from ticketbot.web.context import KEY, Services, services
 from ticketbot.web.i18n import N_
 from ticketbot.web.keys import secret_key
@@ -33,29 +34,28 @@ MAX_FORM_PARTS = 50
 MENU = (
     ("overview.show", N_("Overview"), "read"),
     ("label.page", N_("Label"), "label"),
-    ("clean.page", N_("Clean"), "label"),
-    ("tickets.listed", N_("Tickets"), "read"),
-    ("models.show", N_("Models"), "read"),
-    ("try.show", N_("Try"), "classify"),
     ("setup.show", N_("Set-up"), "admin"),
 )
 csrf = CSRFProtect()
 
 
 class Json(DefaultJSONProvider):
-    """JSON that nests too deep for Python is bad JSON, not an error of ours."""
+    """What nests too deep for Python, or holds lone surrogates, is bad JSON and no error of ours."""
 
     def loads(self, s: str | bytes, **options: Any) -> Any:
         try:
-            return super().loads(s, **options)
+            found = super().loads(s, **options)
+            json.dumps(found, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
         except RecursionError:
             raise ValueError("nested too deep") from None
+        return found
 
 
 def create_app(made: Services, blueprints: Iterable[Blueprint] = ()) -> Flask:
     """The WSGI app. Raises TypeError when a view does not say what it needs."""
     app = Flask(__name__)
     app.json = Json(app)
+    app.url_map.merge_slashes = False  # "//" is another address: not found, and no redirect that nobody documented
     app.extensions[KEY] = made
     app.config.update(_config(made))
     app.jinja_env.undefined = StrictUndefined
@@ -68,7 +68,7 @@ def create_app(made: Services, blueprints: Iterable[Blueprint] = ()) -> Flask:
     app.after_request(requestlog.end)
     app.context_processor(_for_templates)
     problem.install(app)
-    for blueprint in (health.blueprint, openapi.blueprint, pages.blueprint, setup.blueprint, *blueprints):
+    for blueprint in (health.blueprint, pages.blueprint, setup.blueprint, *blueprints):
         app.register_blueprint(blueprint)
     _check_views(app)
     if hops := made.settings.web.proxies:
