@@ -38,7 +38,7 @@ from ticketbot.systems import pointer, signature, template
 from ticketbot.systems import preset as presets
 from ticketbot.systems.calls import System
 from ticketbot.systems.preset import Inbound
-from ticketbot.web.access import Need
+from ticketbot.web.access import signed
 from ticketbot.web.context import services
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @blueprint.post("/inbound/<name>")
+@signed
 def receive(name: str) -> ResponseReturnValue:
     """202 queued, 200 known already, 401 not from whom it should be, 404 no such source or it is not called."""
     made = services()
@@ -85,9 +86,6 @@ def receive(name: str) -> ResponseReturnValue:
     key = given if KEY.fullmatch(given) else hashlib.sha256(body).hexdigest()
     new = queue(made.db, name, key, body, now)
     return jsonify(queued=new, duplicate=not new), 202 if new else 200
-
-
-receive.need = Need(None, api=True)  # type: ignore[attr-defined]
 
 
 def queue(db: Database, source: str, key: str, body: bytes, now: float) -> bool:

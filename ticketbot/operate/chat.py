@@ -25,7 +25,7 @@ from ticketbot.net import fetch
 from ticketbot.operate import pending
 from ticketbot.systems import signature
 from ticketbot.systems.preset import Inbound
-from ticketbot.web.access import Need
+from ticketbot.web.access import signed
 from ticketbot.web.context import Services, services
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ _workers = ThreadPoolExecutor(4, thread_name_prefix="chat")
 
 
 @blueprint.post("/chat/slack")
+@signed
 def slack() -> ResponseReturnValue:
     secret = services().settings.chat.slack_secret
     if not secret:
@@ -60,6 +61,7 @@ def slack() -> ResponseReturnValue:
 
 
 @blueprint.post("/chat/mattermost")
+@signed
 def mattermost() -> ResponseReturnValue:
     token = services().settings.chat.mattermost_token
     if not token:
@@ -68,10 +70,6 @@ def mattermost() -> ResponseReturnValue:
     if not hmac.compare_digest(form.get("token", "").encode(), token.encode()):
         raise SignatureRefused("the token is not ours")
     return _answer(form)
-
-
-for _view in (slack, mattermost):
-    _view.need = Need(None, api=True)  # type: ignore[attr-defined]
 
 
 def _form(body: bytes) -> dict[str, str]:

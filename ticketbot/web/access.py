@@ -1,7 +1,8 @@
 """Who is calling, and may they?
 
 A signed-in browser and an API token are the same kind of caller here: a name and scopes. Every view says what it needs
-(`@needs("read")`, `@needs("classify", api=True)` or `@public`); the app refuses to start with one that does not.
+(`@needs("read")`, `@needs("classify", api=True)`, `@public` or
+`@signed`); the app refuses to start with one that does not.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ def needs(scope: str, *, api: bool = False) -> Callable[[View], View]:
 def public(view: View) -> View:
     """The view is for everybody."""
     return _marked(Need(None))(view)
+
+
+def signed(view: View) -> View:
+    """The view is for programs that have no token of ours: it checks a signature itself, before anything else."""
+    return _marked(Need(None, api=True))(view)
 
 
 def _marked(need: Need) -> Callable[[View], View]:
