@@ -2,13 +2,12 @@
 
 import json
 import sqlite3
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from sqlalchemy import func, select
 
+from tests.support.loopback import Pages
 from tests.support.mariadb import MariaDB
 from ticketbot.collect import index, ticket
 from ticketbot.collect.links import Place
@@ -170,34 +169,8 @@ def test_an_index_read_twice_has_no_doubles(place, uploads, db):
 
 @pytest.fixture
 def answers():
-    """path -> (status, body) of a loopback server; .url."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            found.asked.append((self.path, dict(self.headers)))
-            status, body = found.get(self.path, (404, b"{}"))
-            if status == "slow":
-                time.sleep(3)
-                status = 200
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    class Answers(dict):
-        asked: list
-
-    found = Answers()
-    found.asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield found
-    server.shutdown()
-    server.server_close()
+    with Pages() as found:
+        yield found
 
 
 def http(answers, url="/files/{file}", **more):
@@ -209,21 +182,21 @@ FILE = PathLookup(kind="path", pattern=r"/file(?P<file>\d+)$")
 
 
 def test_a_server_names_the_tickets(place, answers):
-    answers["/files/12"] = (200, json.dumps({"issues": [{"id": 7}, {"id": 8}, {}]}).encode())
+    answers.pages["/files/12"] = (200, {}, json.dumps({"issues": [{"id": 7}, {"id": 8}, {}]}).encode())
     assert find([FILE, http(answers)], b"0/file12", place) == ["7", "8"]
     assert answers.asked[0][1]["X-Key"] == "k"
 
 
 def test_a_value_in_an_address_is_quoted(place, answers):
-    answers["/files/a%2Fb%3Fc%26d"] = (200, b'{"issues": [{"id": 1}]}')
+    answers.pages["/files/a%2Fb%3Fc%26d"] = (200, {}, b'{"issues": [{"id": 1}]}')
     link = http(answers, json={"ticket": "/issues/*/id"})
     assert ticket.find([link], {"path": "x", "file": "a/b?c&d"}, place) == ["1"]
 
 
 def test_not_there_yet_is_no_ticket_and_anything_else_a_failure(place, answers):
     assert find([FILE, http(answers)], b"0/file1", place) == []
-    answers["/files/2"], answers["/files/3"] = (500, b""), (200, b"<html>")
-    answers["/files/4"] = ("slow", b"{}")
+    answers.pages |= {"/files/2": (500, {}, b""), "/files/3": (200, {}, b"<html>")}
+    answers.stuck.add("/files/4")
     for number in (2, 3):
         with pytest.raises(LookupFailed):
             find([FILE, http(answers)], f"0/file{number}".encode(), place)

@@ -2,15 +2,14 @@
 
 import hashlib
 import hmac
-import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode
 
 import pytest
 import requests
 
+from tests.support.loopback import Hook
 from tests.support.site import Site
 from ticketbot.classify import api
 from ticketbot.db.models import Ticket
@@ -23,29 +22,9 @@ SECRET, TOKEN = "slack-signing-secret", "mattermost-token"
 
 @pytest.fixture
 def later():
-    """A chat that takes late answers; .got"""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            later.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    class Later:
-        got: list
-
-    later = Later()
-    later.got = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    later.url = f"http://127.0.0.1:{server.server_port}/hook"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield later
-    server.shutdown()
-    server.server_close()
+    """A chat that takes late answers."""
+    with Hook() as found:
+        yield found
 
 
 @pytest.fixture

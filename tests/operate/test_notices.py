@@ -1,11 +1,10 @@
 """What the chat gets to read, each thing once, by Apprise over a real socket."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.support.loopback import Hook
 from tests.support.outbox import World
 from ticketbot.db.models import Answer, Model
 from ticketbot.deliver import alerts
@@ -20,34 +19,14 @@ WEEK_S = 7 * 86400
 
 @pytest.fixture
 def chat():
-    """A server that takes Apprise's JSON messages; .got"""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            chat.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    class Chat:
-        got: list
-
-    chat = Chat()
-    chat.got = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    chat.url = f"json://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield chat
-    server.shutdown()
-    server.server_close()
+    """What Apprise's JSON messages come to."""
+    with Hook() as found:
+        yield found
 
 
 @pytest.fixture
 def world(db, settings_with, chat):
-    return World(db, settings_with({"chat.urls": [chat.url], "chat.labels_needed": 2}))
+    return World(db, settings_with({"chat.urls": [f"json://{chat.netloc}"], "chat.labels_needed": 2}))
 
 
 def tell(world, after_s=0.0):

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from tests.support.bundles import CLASSES, make_bundle, picture
+from tests.support.loopback import free_port
 from tests.support.needs import missing
-from tests.support.postgres import free_port
 from tests.support.receiver import Receiver
 from tests.support.service import eventually
 from tests.support.shelf import jpeg

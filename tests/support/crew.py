@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support import forks
 from tests.support.installation import LEASE_S
-from tests.support.postgres import free_port
+from tests.support.loopback import free_port
 from tests.support.roles import ROLES
 from ticketbot.db import connect
 from ticketbot.db.models import Answer, File, Picture, Source, Ticket

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pymysql
 
+from tests.support.loopback import free_port
 from tests.support.needs import missing
-from tests.support.ticket_systems import end, free_port
+from tests.support.ticket_systems import end
 
 
 class MariaDB:

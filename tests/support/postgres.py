@@ -6,10 +6,11 @@ PostgreSQL refuses to run as root, so as root it is started as the user `postgre
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
+
+from tests.support.loopback import free_port
 
 BIN = Path("/usr/lib/postgresql")
 
@@ -18,12 +19,6 @@ def programs() -> Path | None:
     """The folder of initdb and pg_ctl, newest version first; None when PostgreSQL is not installed."""
     versions = sorted(BIN.glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]), reverse=True)
     return versions[0].parent if versions else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Cluster:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from tests.support.postgres import free_port
+from tests.support.loopback import free_port
 from tests.support.world import ROOT
 
 START_S = 30  # on a machine that is busy with other tests

@@ -157,6 +157,16 @@ def whole_with(settings_with):
         app.close()
 
 
+def answered_on(preset_name, system, **values):
+    """Settings of endpoint `desk`: answers are written on the tickets of this system, as its user bot."""
+    return {
+        "endpoints.desk.url": system.url,
+        "endpoints.desk.preset": preset_name,
+        "endpoints.desk.values": {"user": "bot", **values},
+        "endpoints.desk.secrets": {"password": "bot-pw"},
+    }
+
+
 def resolver(name, **values):
     """A preset's own resolver as settings of source `desk`."""
     found = tomllib.loads(preset.read(name).about.resolver)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.support.ticket_systems.djhelpdesk import DjangoHelpdesk
-from tests.systems.conftest import jpeg, resolver
+from tests.systems.conftest import answered_on, jpeg, resolver
 from ticketbot.deliver import admin
 from ticketbot.net import fetch
 
@@ -18,14 +18,7 @@ def desk(tmp_path_factory):
 
 @pytest.fixture
 def outbox(outbox_with, desk):
-    return outbox_with(
-        {
-            "endpoints.desk.url": desk.url,
-            "endpoints.desk.preset": "django-helpdesk",
-            "endpoints.desk.values": {"user": "bot", "tags_field": "tags"},
-            "endpoints.desk.secrets": {"password": "bot-pw"},
-        }
-    )
+    return outbox_with(answered_on("django-helpdesk", desk, tags_field="tags"))
 
 
 def test_category_confidence_tag_and_note_are_on_the_ticket_and_its_title_stays(outbox, desk):
@@ -114,10 +107,7 @@ def test_from_the_tree_to_the_ticket(whole_with, desk):
         {
             **resolver("django-helpdesk"),
             "sources.desk.root": desk.media,
-            "endpoints.desk.url": desk.url,
-            "endpoints.desk.preset": "django-helpdesk",
-            "endpoints.desk.values": {"user": "bot", "tags_field": "tags"},
-            "endpoints.desk.secrets": {"password": "bot-pw"},
+            **answered_on("django-helpdesk", desk, tags_field="tags"),
         }
     )
     whole.poll()  # what was there before is history
@@ -135,14 +125,7 @@ def test_from_the_tree_to_the_ticket(whole_with, desk):
 def test_429_is_waited_out(outbox_with, tmp_path):
     with DjangoHelpdesk(tmp_path / "throttled", throttle="5/min") as desk:
         ticket = desk.create(jpeg(30))  # another user: bot has its own five
-        outbox = outbox_with(
-            {
-                "endpoints.desk.url": desk.url,
-                "endpoints.desk.preset": "django-helpdesk",
-                "endpoints.desk.values": {"user": "bot"},
-                "endpoints.desk.secrets": {"password": "bot-pw"},
-            }
-        )
+        outbox = outbox_with(answered_on("django-helpdesk", desk))
         first, second = outbox.say(ticket), outbox.say(ticket, "screens", None, "person", previous="errors")
         assert outbox.deliver() == {"delivered": 1, "retry": 1}
         waits = outbox.answer(second)

@@ -6,16 +6,15 @@ import json
 import statistics
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
 from sqlalchemy import func, select
 
-from tests.support.ticket_systems import free_port
+from tests.support.loopback import Pages, free_port
 from tests.support.ticket_systems.djhelpdesk import DjangoHelpdesk
 from tests.support.ticket_systems.roundup import Roundup
-from tests.systems.conftest import jpeg, resolver
+from tests.systems.conftest import answered_on, jpeg, resolver
 from ticketbot import flow
 from ticketbot.db.models import FileTicket, InboundEvent, LabelEvent, Ticket
 from ticketbot.errors import SettingsError
@@ -63,35 +62,13 @@ def events(whole):
 # --- the call ---
 
 
-class Zammad:
+class Zammad(Pages):
     """What a Zammad with its files in the database is to us: attachments behind its token."""
 
-    def __init__(self):
-        self.files = {}
-        self.asked = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.asked.append((self.path, self.headers.get("Authorization")))
-                status, headers, body = outer.files.get(self.path, (404, {}, b""))
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+    @property
+    def called(self):
+        """(path, credentials), in order."""
+        return [(path, headers.get("Authorization")) for path, headers in self.asked]
 
     def event(self, ticket, *files, subject="cannot print"):
         attachments = [{"id": n, "filename": name, "url": url} for n, (name, url) in enumerate(files)]
@@ -101,9 +78,15 @@ class Zammad:
 
 @pytest.fixture
 def zammad():
-    found = Zammad()
-    yield found
-    found.close()
+    with Zammad() as found:
+        yield found
+
+
+@pytest.fixture
+def elsewhere():
+    """Where a redirect may lead."""
+    with Zammad() as found:
+        yield found
 
 
 @pytest.fixture
@@ -158,12 +141,12 @@ def test_it_is_answered_at_once(whole, served, zammad):
 
 
 def test_an_attachment_is_fetched_with_the_systems_credentials_and_found_on_its_ticket(whole, served, zammad):
-    zammad.files["/api/v1/ticket_attachment/7/1/2"] = (200, {}, jpeg(1))
+    zammad.pages["/api/v1/ticket_attachment/7/1/2"] = (200, {}, jpeg(1))
     url = served(whole).url
     body = zammad.event(7, ("shot.jpg", zammad.url + "/api/v1/ticket_attachment/7/1/2"), ("a.pdf", zammad.url + "/x"))
     assert post(url, body).status_code == 202
     assert flow.receive(whole.app) == {"done": 1, "ignored": 0, "failed": 0, "fetched": 1}
-    assert zammad.asked == [("/api/v1/ticket_attachment/7/1/2", "Token token=zammad-token")]
+    assert zammad.called == [("/api/v1/ticket_attachment/7/1/2", "Token token=zammad-token")]
     assert whole.pictures_of("7") == [hashlib.sha256(jpeg(1)).hexdigest()]
     post(url, body, "delivery-2")  # told again under another id
     assert flow.receive(whole.app)["fetched"] == 0
@@ -176,20 +159,18 @@ def test_our_own_note_that_comes_back_is_ignored(whole, served, zammad):
     assert events(whole)[0].outcome == "our own"
 
 
-def test_an_attachment_elsewhere_is_fetched_only_where_the_operator_says(whole_with, whole, served, zammad):
-    elsewhere = Zammad()
-    elsewhere.files["/store/1"] = (200, {}, jpeg(2))
-    zammad.files["/file/1"] = (302, {"Location": elsewhere.url + "/store/1"}, b"")
+def test_an_attachment_elsewhere_is_fetched_only_where_the_operator_says(whole, served, zammad, elsewhere):
+    elsewhere.pages["/store/1"] = (200, {}, jpeg(2))
+    zammad.pages["/file/1"] = (302, {"Location": elsewhere.url + "/store/1"}, b"")
     post(served(whole).url, zammad.event(7, ("a.jpg", zammad.url + "/file/1")))
     assert flow.receive(whole.app)["failed"] == 1
     assert elsewhere.asked == []
     assert "download" in events(whole)[0].outcome and events(whole)[0].due_at is not None
-    whole.app.settings.sources["desk"].inbound.__dict__["download"] = (f"127.0.0.1:{elsewhere.port}",)
+    whole.app.settings.sources["desk"].inbound.__dict__["download"] = (elsewhere.netloc,)
     with whole.app.db.write() as session:
         session.get(InboundEvent, events(whole)[0].id).due_at = 0.0
     assert flow.receive(whole.app)["fetched"] == 1
-    assert elsewhere.asked == [("/store/1", None)]  # without our token
-    elsewhere.close()
+    assert elsewhere.called == [("/store/1", None)]  # without our token
 
 
 def test_a_system_that_is_down_is_asked_again_later(whole, served, zammad):
@@ -201,7 +182,7 @@ def test_a_system_that_is_down_is_asked_again_later(whole, served, zammad):
 
 @pytest.mark.parametrize("ticket", ["../x", "a/b", ".", "", None, "x" * 200])
 def test_a_ticket_that_is_no_folder_name_is_not_used(whole, served, zammad, ticket):
-    zammad.files["/f"] = (200, {}, jpeg(3))
+    zammad.pages["/f"] = (200, {}, jpeg(3))
     post(served(whole).url, zammad.event(ticket, ("a.jpg", zammad.url + "/f")))
     assert flow.receive(whole.app)["fetched"] == 0
     assert zammad.asked == []
@@ -240,36 +221,34 @@ def look_now(whole):
 def test_roundups_webhook_reaches_us_and_an_agents_change_comes_back_as_a_label(whole_with, served):
     port = free_port()
     with Roundup(f"http://127.0.0.1:{port}/inbound/desk", SECRET) as tracker:
-        tracker.create(jpeg(99))  # its folder of files is there; nobody listens to the hook yet
-        time.sleep(6)  # nor any more when we do: it tries three times
         whole = whole_with(
             {
                 **resolver("roundup"),
                 "sources.desk.root": tracker.files,
                 "sources.desk.inbound": {"enabled": True, "secret": SECRET},
                 "sources.desk.corrections": True,
-                "endpoints.desk.url": tracker.url,
-                "endpoints.desk.preset": "roundup",
-                "endpoints.desk.values": {"user": "bot"},
-                "endpoints.desk.secrets": {"password": "bot-pw"},
+                **answered_on("roundup", tracker),
                 "web.port": port,
             }
         )
         served(whole)
+        tracker.create(jpeg(99))  # its folder of files is there from now on; what it holds is history
+        until(lambda: events(whole))
+        flow.receive(whole.app)
         whole.poll()
         issue = tracker.create(jpeg(1))
-        until(lambda: events(whole))
+        until(lambda: len(events(whole)) == 2)
         flow.receive(whole.app)
         (picture,) = whole.pictures_of(issue)
         whole.predict(picture)
         assert whole.deliver()["delivered"] == 1
 
         # What we wrote comes back and is nothing new.
-        until(lambda: len(events(whole)) == 2)
+        until(lambda: len(events(whole)) == 3)
         assert flow.receive(whole.app)["ignored"] == 1
 
         tracker.set(issue, category="screens")
-        until(lambda: len(events(whole)) == 3)
+        until(lambda: len(events(whole)) == 4)
         flow.receive(whole.app)
         look_now(whole)
         assert flow.read_corrections(whole.app) == {"changed": 1}
@@ -292,10 +271,7 @@ def test_django_helpdesks_unsigned_webhook_and_a_scheduled_read(whole_with, serv
                 "sources.desk.root": desk.media,
                 "sources.desk.inbound": {"enabled": True, "callers": ["127.0.0.1"]},
                 "sources.desk.corrections": True,
-                "endpoints.desk.url": desk.url,
-                "endpoints.desk.preset": "django-helpdesk",
-                "endpoints.desk.values": {"user": "bot"},
-                "endpoints.desk.secrets": {"password": "bot-pw"},
+                **answered_on("django-helpdesk", desk),
                 "web.port": port,
             }
         )
@@ -322,10 +298,7 @@ def test_without_the_setting_agents_teach_nothing(whole_with, tmp_path):
             {
                 **resolver("django-helpdesk"),
                 "sources.desk.root": desk.media,
-                "endpoints.desk.url": desk.url,
-                "endpoints.desk.preset": "django-helpdesk",
-                "endpoints.desk.values": {"user": "bot"},
-                "endpoints.desk.secrets": {"password": "bot-pw"},
+                **answered_on("django-helpdesk", desk),
             }
         )
         whole.poll()

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.support.ticket_systems.roundup import Roundup
-from tests.systems.conftest import jpeg, resolver
+from tests.systems.conftest import answered_on, jpeg, resolver
 from ticketbot.deliver import admin
 from ticketbot.net import fetch
 
@@ -18,18 +18,7 @@ def tracker():
 
 @pytest.fixture
 def outbox(outbox_with, tracker):
-    return outbox_with(
-        {
-            "endpoints.desk.url": tracker.url,
-            "endpoints.desk.preset": "roundup",
-            "endpoints.desk.values": {
-                "user": "bot",
-                "confidence_field": "confidence",
-                "keyword_field": "keyword",
-            },
-            "endpoints.desk.secrets": {"password": "bot-pw"},
-        }
-    )
+    return outbox_with(answered_on("roundup", tracker, confidence_field="confidence", keyword_field="keyword"))
 
 
 def test_category_confidence_keyword_and_note_are_on_the_issue(outbox, tracker):
@@ -105,10 +94,7 @@ def test_from_the_tree_to_the_issue_though_its_files_have_no_suffix(whole_with, 
         {
             **resolver("roundup"),
             "sources.desk.root": tracker.files,
-            "endpoints.desk.url": tracker.url,
-            "endpoints.desk.preset": "roundup",
-            "endpoints.desk.values": {"user": "bot"},
-            "endpoints.desk.secrets": {"password": "bot-pw"},
+            **answered_on("roundup", tracker),
         }
     )
     whole.poll()

@@ -8,7 +8,6 @@ What cannot be installed skips the test with the reason (and fails it in CI).
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,12 +35,6 @@ def venv(name, *packages):
                 missing(f"{' '.join(packages)} cannot be installed: {run.stderr.strip().splitlines()[-1:]}")
         done.touch()
     return folder / "bin"
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def wait_for(url, process, most_s=60):

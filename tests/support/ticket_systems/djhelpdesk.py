@@ -6,7 +6,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.ticket_systems import end, free_port, venv, wait_for
+from tests.support.loopback import free_port
+from tests.support.ticket_systems import end, venv, wait_for
 
 HERE = Path(__file__).parent
 PACKAGES = ("django-helpdesk==2.6.1", "gunicorn")

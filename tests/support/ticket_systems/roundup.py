@@ -8,7 +8,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.ticket_systems import end, free_port, venv, wait_for
+from tests.support.loopback import free_port
+from tests.support.ticket_systems import end, venv, wait_for
 
 HERE = Path(__file__).parent
 CATEGORIES = ("reports", "errors", "screens", "tickets")

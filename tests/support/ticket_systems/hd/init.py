@@ -2,10 +2,10 @@
 
 import django
 
-django.setup()
+django.setup()  # before any model is imported, or Django refuses
 
-from django.contrib.auth import get_user_model  # noqa: E402
-from helpdesk.models import CustomField, Queue  # noqa: E402
+from django.contrib.auth import get_user_model  # noqa: E402 - after setup
+from helpdesk.models import CustomField, Queue  # noqa: E402 - after setup
 
 CATEGORIES = "\n".join(["reports", "errors", "screens", "tickets"])
 FIELDS = {
