@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.bundles import CLASSES, picture
 from tests.support.gallery import champion, jpeg, predicted, staged
+from tests.support.needs import missing
 from tests.support.outbox import put_answers
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -177,7 +178,7 @@ def test_the_alert_rules_name_only_figures_that_there_are():
 def test_promtool_takes_the_rules():
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed; it comes with Prometheus, which CI has not")
+        missing("promtool is not installed (apt-get install prometheus)")
     done = subprocess.run(
         [promtool, "check", "rules", str(DEPLOY / "prometheus" / "ticketbot.rules.yml")], capture_output=True, text=True
     )
