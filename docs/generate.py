@@ -1,4 +1,4 @@
-"""Which parts of docs/ are made from the code? docs/settings.md and docs/commands.md: `make docs` writes them.
+"""Which parts of docs/ are made from the code? docs/settings.md, commands.md and metrics.md: `make docs` writes them.
 
 tests/test_docs.py fails when they are not what this makes.
 """
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from ticketbot import settings
+from ticketbot import measures, settings
+from ticketbot.operate import metrics
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made by `make docs`; change the source instead. -->\n"
@@ -77,7 +78,31 @@ def page(context: click.Context) -> list[str]:
     return [f"{level} {path}", "", "```text", context.get_help(), "```", ""]
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+def metrics_page() -> str:
+    """What /metrics gives: figures of the moment, counters, histograms."""
+    kinds = [
+        ("gauge", {name: (help_, ()) for name, help_ in metrics.METRICS.items()}),
+        ("counter", measures.COUNTERS),
+        ("histogram", {name: (help_, labels) for name, (help_, labels, _) in measures.HISTOGRAMS.items()}),
+    ]
+    lines = [
+        "# Metrics",
+        NOTE,
+        "`GET /metrics` with a token of the scope `read` gives Prometheus's text format. Alert rules and a dashboard:",
+        "[deploy/](../deploy/). Gauges say how it is now, from the database; counters and histograms add up over all",
+        "processes of a data folder.",
+        "",
+        "| name | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for kind, found in kinds:
+        for name, (help_, labels) in found.items():
+            named = ", ".join(f"`{label}`" for label in labels) or "-"
+            lines.append(f"| `{name}` | {kind} | {named} | {help_} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings_page, "commands.md": commands_page, "metrics.md": metrics_page}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
