@@ -1,7 +1,7 @@
 """How far do people agree? Some pictures are labelled by two people, blind, and neither knows of the other.
 
 Which ones: half of the blind ones, by their hash, so nobody chooses them. The second word becomes the label, as every
-later word does; where the two differ, the Clean page asks somebody to decide.
+later word does. Where the two differ, nobody is asked to decide yet: kappa says how often that is.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -37,12 +37,6 @@ def _page(status: int = 200, **shown: Any) -> ResponseReturnValue:
         programs = tokens.listed(reading)
     choices = {"roles": accounts.ROLES, "scopes": tokens.SCOPES, "days": TOKEN_DAYS}
     return render_template("setup.html", people=people, programs=programs, **choices, **shown), status
-
-
-@blueprint.app_context_processor
-def _tabs() -> dict[str, Any]:
-    """The pages of Set-up that this app has: other parts bring theirs."""
-    return {"setup_pages": current_app.view_functions}
 
 
 @blueprint.get("/audit")
