@@ -63,7 +63,9 @@ def source_row(db: Database, name: str) -> Source:
 
 
 def observation(values: Sequence[int | None]) -> Observation | None:
-    return None if None in values else Observation(*values)  # type: ignore[arg-type]
+    """The five numbers of a look at a file; None when the row has none yet."""
+    known = [value for value in values if value is not None]
+    return Observation(*known) if len(known) == len(values) else None
 
 
 class Book:
@@ -225,7 +227,8 @@ class Book:
 def _insert(table: str, names: tuple[str, ...], count: int, source_id: int) -> str:
     """INSERT of `count` rows. A file that is there already is left alone, a folder brought up to date."""
     row = f"({source_id}, {', '.join('?' * len(names))})"
-    query = f"INSERT INTO {table} (source_id, {', '.join(names)}) VALUES {', '.join([row] * count)} ON CONFLICT "  # noqa: S608
+    into = f"INSERT INTO {table} (source_id, {', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names; values are bound
+    query = into + " ON CONFLICT "
     if table == "file":
         return query + "DO NOTHING"
     new = ", ".join(f"{name} = excluded.{name}" for name in Listed._fields)

@@ -79,6 +79,10 @@ def _diced(amount: float, dice: random.Random) -> int:
     return whole + (dice.random() < amount - whole)
 
 
+# Another page may be quicker with the same pictures.
+TRIES = 3
+
+
 def take(
     db: Database,
     *,
@@ -98,7 +102,7 @@ def take(
     dice = random.Random()  # noqa: S311 - an order, not a secret
     holder = holder_of(who, page)
     mine = _hold(db, list(have), holder, now, lease_s)
-    for _ in range(3):  # another page may be quicker with the same ones
+    for _ in range(TRIES):
         if len(mine) >= n:
             break
         with db.read() as session:
@@ -106,9 +110,7 @@ def take(
         if not wanted:
             break
         mine += _hold(db, wanted, holder, now, lease_s)
-    with db.read() as session:
-        found = items(session, mine, blind_share, who)
-    return [found[sha256] for sha256 in mine if sha256 in found]
+    return _in_order(db, mine, blind_share, who)
 
 
 def take_alike(
@@ -130,16 +132,20 @@ def take_alike(
     holder = holder_of(who, page)
     if have:
         _hold(db, list(have), holder, now, lease_s)
-    for _ in range(3):  # another page may be quicker with the same ones
+    for _ in range(TRIES):
         with db.read() as session:
             wanted = _alike(session, who, holder, n, blind_below(blind_share), now, {*have, *passed})
         if not wanted:
             return []
         if mine := _hold(db, wanted, holder, now, lease_s):
             break
+    return _in_order(db, mine, blind_share, who)
+
+
+def _in_order(db: Database, hashes: Sequence[str], blind_share: float, who: str) -> list[Item]:
     with db.read() as session:
-        found = items(session, mine, blind_share, who)
-    return [found[sha256] for sha256 in mine if sha256 in found]
+        found = items(session, hashes, blind_share, who)
+    return [found[sha256] for sha256 in hashes if sha256 in found]
 
 
 def _alike(session: Session, who: str, holder: str, n: int, below: str, now: float, without: set[str]) -> list[str]:
