@@ -35,6 +35,12 @@ def test_a_secret_may_lie_in_a_file(tmp_path):
     assert made.endpoints["desk"].secret == "whsec_abc"
 
 
+def test_a_password_in_an_address_is_not_said(tmp_path):
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, "", TICKETBOT_DATABASE__URL="[1]", TICKETBOT_WEB__PORT="postgresql://joe:hunter2@db/x")
+    assert "hunter2" not in str(refused.value) and "//…@db/x" in str(refused.value)
+
+
 def test_a_source_has_the_defaults_of_every_source(tmp_path):
     made = load(tmp_path, '[source]\nsettle_s = 3\n[sources.erp]\nroot = "attach"\n')
     assert made.sources["erp"].settle_s == 3

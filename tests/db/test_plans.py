@@ -1,6 +1,6 @@
 """Does the cost of a round grow with what is done already? Every statement of the hot path, as SQLite plans it.
 
-No table that grows for ever may be scanned; indexes of what waits (db/models.py) may. PostgreSQL has the same indexes,
+No table that grows for ever may be scanned; indexes of what waits (db/models/) may. PostgreSQL has the same indexes,
 and chooses by its statistics.
 """
 
