@@ -15,7 +15,7 @@ from fastai.data.core import DataLoaders
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import set_seed, trainable_params
+from fastai.torch_core import set_seed
 from fastai.vision.learner import create_vision_model, model_meta
 from numpy.typing import NDArray
 from torch import nn
@@ -93,12 +93,18 @@ def learner(
         loss_func=CrossEntropyLossFlat(label_smoothing=recipe.label_smoothing)
         if lessons is None
         else teach.Lesson(classes, recipe.scratch.teach, recipe.label_smoothing),
-        # Without weights everything learns at one rate; with them the body's layers are groups of their own.
-        splitter=trainable_params if choice.state is None else lambda model: model_meta[resnet34]["split"](model.body),
+        splitter=groups,
         metrics=[accuracy],
         wd=recipe.weight_decay,
         cbs=[watch, *([InBf16()] if low else [])],
     )
+
+
+def groups(model: nn.Module) -> list[list[nn.Parameter]]:
+    """First layers, later layers, head: what may learn at rates of its own. What only learning needs is of the head."""
+    taught = isinstance(model.body, teach.Taught)
+    found = [list(part) for part in model_meta[resnet34]["split"](model.body.network if taught else model.body)]
+    return [*found[:-1], found[-1] + (list(model.body.guess.parameters()) if taught else [])]
 
 
 def served(learn: Learner) -> nn.Module:

@@ -69,7 +69,7 @@ def find(data: Path, recipe: Recipe, weights: str, cache: Cache, progress: Progr
             return
 
     order = Order(data, Path(), recipe, arch="resnet34", weights=weights, seed=seed)
-    desk = Desk(order, prepared(order, cache, progress), cache)
+    desk = Desk(order, prepared(order, cache, progress), cache, progress)
     watch = Quiet(progress)
     watch.plan([[0.0, recipe.resnet34.px]], 1)
     learn = desk.learner(watch, 0)

@@ -131,11 +131,7 @@ def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Ca
             train.pictures, len(train.classes), recipe.efficientnet_lite0, view, cache, progress, order.seed
         )
     from trainer import fit as network  # fastai takes seconds to import, and only this needs it
-    from trainer import teach
 
-    lessons = None
-    if is_taught(choice, recipe):
-        lessons = teach.lessons(train.pictures, recipe, teacher_view(recipe), cache, progress, order.seed)
     return network.fit(
         train.pictures,
         pictures.inputs(train.pictures, cache, view),
@@ -145,8 +141,19 @@ def fit(train: Dataset, choice: body.Choice, order: Order, view: View, cache: Ca
         recipe.data.valid_share,
         progress,
         order.seed,
-        lessons,
+        lessons_for(train, choice, order, cache, progress),
     )
+
+
+def lessons_for(
+    train: Dataset, choice: body.Choice, order: Order, cache: Cache, progress: Progress
+) -> NDArray[np.float32] | None:
+    """What the small body teaches about these pictures; None when it does not help."""
+    if not is_taught(choice, order.recipe):
+        return None
+    from trainer import teach
+
+    return teach.lessons(train.pictures, order.recipe, teacher_view(order.recipe), cache, progress, order.seed)
 
 
 def measure(trained: Trained, held: Dataset, order: Order, cache: Cache, view: View) -> Measured:

@@ -44,7 +44,7 @@ def fit(order: Order, cache: Cache, progress: Progress) -> Path:
     """Train what is missing of the run in order.out. -> its last stage's file. Raises UsageError, TrainingFailed."""
     ground = run.prepared(order, cache, progress)
     _same_run(order, ground)
-    desk = Desk(order, ground, cache)
+    desk = Desk(order, ground, cache, progress)
     for number, name in enumerate(STAGES):
         path = order.out / f"{name}.pth"
         if path.exists():
@@ -71,10 +71,10 @@ def export(order: Order, kept: Path, stage: str, cache: Cache, progress: Progres
     ground = run.prepared(order, cache, progress)
     if _facts(order, ground) != (known := _known(kept)):
         raise UsageError(f"{kept} was trained on something else: {_differing(_facts(order, ground), known)}")
-    desk = Desk(order, ground, cache)
-    model = desk.learner(network.Watch(progress), 0).model
-    model.load_state_dict(state["model"])
-    module = model.to(memory_format=torch.contiguous_format).eval()
+    desk = Desk(order, ground, cache, progress)
+    learn = desk.learner(network.Watch(progress), 0)
+    learn.model.load_state_dict(state["model"])
+    module = network.served(learn).to(memory_format=torch.contiguous_format).eval()
     trained = Trained(module, desk.calibration(module), state["curve"], [f"{stage} of a run in stages"])
     return run.concluded(order, ground, trained, cache, progress, started_at)
 
@@ -82,9 +82,10 @@ def export(order: Order, kept: Path, stage: str, cache: Cache, progress: Progres
 class Desk:
     """What every stage trains on: the pictures as the network sees them, and which of them only calibrate."""
 
-    def __init__(self, order: Order, ground: Ground, cache: Cache) -> None:
+    def __init__(self, order: Order, ground: Ground, cache: Cache, progress: Progress) -> None:
         self.order, self.ground = order, ground
         self.inputs = pictures.inputs(ground.train.pictures, cache, ground.view)
+        self.lessons = run.lessons_for(ground.train, ground.choice, order, cache, progress)
         self.labels = ground.train.labels()
         groups = [one.group for one in ground.train.pictures]
         kept = held_out(self.labels.tolist(), groups, order.recipe.data.valid_share, order.seed)
@@ -96,7 +97,7 @@ class Desk:
         set_seed(seed, reproducible=True)
         classes, choice = len(self.ground.train.classes), self.ground.choice
         return network.learner(
-            self.inputs, self.labels, self.valid, classes, choice, self.order.recipe.resnet34, watch, seed
+            self.inputs, self.labels, self.valid, classes, choice, self.order.recipe.resnet34, watch, seed, self.lessons
         )
 
     def calibration(self, module: torch.nn.Module) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -157,11 +158,12 @@ def _same_run(order: Order, ground: Ground) -> None:
 
 def _facts(order: Order, ground: Ground) -> dict[str, Any]:
     """What decides the weights: another value, another training."""
+    parts = {"data", "resnet34"} | ({"efficientnet_lite0"} if run.is_taught(ground.choice, order.recipe) else set())
     return {
         "data": exporting.snapshot_facts(ground.data, ground.held)["hash"],
         "extra": order.extra.name if order.extra else None,
         "classes": list(ground.data.classes),
-        "recipe": {"data": order.recipe.as_json()["data"], "resnet34": order.recipe.as_json()["resnet34"]},
+        "recipe": {name: part for name, part in order.recipe.as_json().items() if name in parts},
         "seed": order.seed,
         "weights": ground.choice.weights,
     }
