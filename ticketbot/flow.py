@@ -9,6 +9,7 @@ in schedule.py.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from ticketbot.review import folders, labels, pictures, transfer
 from ticketbot.settings import Source
 
 Counts = dict[str, int]
+log = logging.getLogger(__name__)
 
 # What is due later than this is not waited for by hand: it is reported as stuck.
 SOON_S = 30.0
@@ -155,8 +157,10 @@ def read_corrections(app: App) -> Counts:
                 suggested_by=change.said_by,
                 on_label=app.announce,
             )
-        except UsageError:
-            pass  # it was erased meanwhile
+        except (
+            UsageError
+        ) as error:  # erased meanwhile: the ticket keeps the agent's word, and there is nothing to label
+            log.info("a correction has no picture any more", extra={"who": change.who, "reason": str(error)})
 
     return corrections.read(app.db, app.settings, app.now, label)
 
