@@ -1,0 +1,76 @@
+"""How does the small body do on pictures of a source it never saw, with and without drawn pictures to learn from?
+
+    python -m bench.sources --data DIR [--json FILE]
+
+Each source of a folder per class is left out in turn and answered by a head that learned from all others (with the
+recipe's numbers); the answers are pooled. A hard measure, to compare rows by: a source that has most of a class leaves
+few to learn that class from. DIR's file names must tell their sources (`source_17.jpg`).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ticketbot.errors import UsageError
+from ticketbot.judge.intervals import clopper_pearson
+from trainer import body, head
+from trainer import recipe as recipes
+from trainer.data import pictures, rendered
+from trainer.data.cache import Cache, default_folder
+from trainer.progress import Progress
+from trainer.run import view_of
+
+SEED = 7
+
+
+def rows(folder):
+    """One row without and one with drawn pictures. Raises UsageError."""
+    recipe, cache, progress = recipes.read(), Cache(default_folder()), Progress()
+    part, view = recipe.efficientnet_lite0, view_of(recipe, body.SMALL)
+    data = pictures.read(folder, cache, view, progress)
+    y = data.labels()
+    sources = np.array(pictures.source_names([one.path.name for one in data.pictures], y.tolist()))
+    if None in sources:
+        raise UsageError(f"{folder}: the file names do not tell their sources")
+    x = head.features(data.pictures, part, view, cache, progress)
+    nothing = np.zeros((0, x.shape[1]), np.float32), np.zeros(0, np.int64)
+    found = [row("real pictures only", x, y, sources, nothing, data.classes, part.strength)]
+    drawn = rendered.folder(cache, data.classes, part.rendered, progress)
+    if drawn is not None:
+        more = pictures.read(drawn, cache, view, progress, data.classes)
+        extra = head.features(more.pictures, part, view, cache, progress), more.labels()
+        found.append(row(f"with {len(more.pictures)} drawn ones", x, y, sources, extra, data.classes, part.strength))
+    return found
+
+
+def row(name, x, y, sources, extra, classes, strength):
+    said = np.zeros(len(y), np.int64)
+    for source in np.unique(sources):
+        out = sources == source
+        learn = np.concatenate([x[~out], extra[0]]), np.concatenate([y[~out], extra[1]])
+        weight, bias = head.linear(*learn, len(classes), strength, SEED)
+        said[out] = (x[out] @ weight.T + bias).argmax(axis=1)
+    right = said == y
+    low, high = clopper_pearson(int(right.sum()), len(y))
+    recall = {label: round(float(right[y == number].mean()), 3) for number, label in enumerate(classes)}
+    figures = {"accuracy": round(float(right.mean()), 3), "low": round(low, 3), "high": round(high, 3)}
+    return {"name": name, "n": len(y), "sources": len(np.unique(sources)), **figures, "recall": recall}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = rows(arguments.data)
+    for one in found:
+        each = ", ".join(f"{label} {share:.2f}" for label, share in one["recall"].items())
+        print(f"{one['name']}: {one['accuracy']:.3f} ({one['low']:.3f} to {one['high']:.3f}, n = {one['n']}); {each}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
