@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -23,7 +24,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 @dataclass(frozen=True)
 class Picture:
-    """`source`: whence it comes; pictures of one source resemble each other ("" when none resemble)."""
+    """`source`: whence it comes; pictures of one source resemble each other ("" when none resemble).
+
+    `read` can be sent to another process.
+    """
 
     category: str
     suffix: str
@@ -56,7 +60,11 @@ class RenderedPictures:
 
 
 def _drawing(category: str, dice: str) -> Callable[[], bytes]:
-    return lambda: render_jpeg(category, random.Random(dice))
+    return partial(_draw, category, dice)
+
+
+def _draw(category: str, dice: str) -> bytes:
+    return render_jpeg(category, random.Random(dice))
 
 
 class FolderPictures:

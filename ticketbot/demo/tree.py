@@ -14,10 +14,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 
 from ticketbot.demo.pictures import Part, Picture, Pictures, RenderedPictures
@@ -51,6 +52,7 @@ _SUFFIXES = [".jpg", ".jpg", ".jpg", ".JPG", ".jpeg"]
 _SAME_NAME = "Fehler beim Öffnen.jpg"
 _FIRST_USER, _FIRST_TICKET = 1001, 10_001
 _PICTURES_OF_A_SOURCE_PER_USER = 20
+_MANY = 100
 _PIECES = 8  # in which the second half of a growing file arrives
 
 
@@ -168,6 +170,7 @@ def more_tickets(tree: Tree, tickets: int | None, *, part: Part = "new") -> list
     rng = random.Random(f"{tree.seed}-{part}-{len(tree.uploads)}")
     first = _FIRST_TICKET + len({upload.ticket for upload in tree.uploads})
     arrived: list[Upload] = []
+    pictures: list[Picture] = []
     for number in count(first) if tickets is None else range(first, first + tickets):
         batch = _batch(tree, part, rng.choices([1, 2, 3], weights=[7, 2, 1])[0])
         if not batch:
@@ -175,7 +178,10 @@ def more_tickets(tree: Tree, tickets: int | None, *, part: Part = "new") -> list
         user = _user_of(tree, batch, rng)
         for picture in batch:
             name = _name(len(tree.uploads) + len(arrived), picture.suffix, rng)
-            arrived.append(_save(tree, user, name, f"T-{number}", picture))
+            path = tree.attach / user / name
+            arrived.append(Upload(path, user, name, f"T-{number}", picture.category))
+            pictures.append(picture)
+    _save_all(arrived, pictures)
     _record(tree, arrived)
     tree.uploads += arrived
     return arrived
@@ -210,11 +216,23 @@ def _name(position: int, suffix: str, rng: random.Random) -> str:
     return f"{stem} {position}{rng.choice(_SUFFIXES) if suffix == '.jpg' else suffix}"
 
 
-def _save(tree: Tree, user: str, name: str, ticket: str, picture: Picture) -> Upload:
-    path = tree.attach / user / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(picture.read())
-    return Upload(path, user, name, ticket, picture.category)
+def _save_all(uploads: list[Upload], pictures: list[Picture]) -> None:
+    """Many are drawn on all processors; starting a second process for a few would take longer than they do."""
+    jobs = [(upload.path, picture.read) for upload, picture in zip(uploads, pictures, strict=True)]
+    for folder in {path.parent for path, _ in jobs}:
+        folder.mkdir(exist_ok=True)
+    if len(jobs) < _MANY:
+        for job in jobs:
+            _write(job)
+        return
+    with get_context("spawn").Pool() as pool:
+        for _ in pool.imap_unordered(_write, jobs, chunksize=8):
+            pass
+
+
+def _write(job: tuple[Path, Callable[[], bytes]]) -> None:
+    path, read = job
+    path.write_bytes(read())
 
 
 def _record(tree: Tree, uploads: Iterable[Upload]) -> None:
@@ -228,7 +246,8 @@ def _same_name_twice(tree: Tree) -> None:
     for user in ("1001", "1002"):
         picture = next(tree.stream("known"), None)
         if picture is not None:
-            upload = _save(tree, user, _SAME_NAME, f"T-9{user}", picture)
+            upload = Upload(tree.attach / user / _SAME_NAME, user, _SAME_NAME, f"T-9{user}", picture.category)
+            _save_all([upload], [picture])
             _record(tree, [upload])
             tree.uploads.append(upload)
 
