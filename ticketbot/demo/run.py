@@ -32,13 +32,13 @@ from ticketbot.demo.tree import Tree, Upload, make_tree, more_tickets
 from ticketbot.errors import NotReady, UsageError
 from ticketbot.operate import pending
 
-KNOWN_TICKETS, NEW_TICKETS = 780, 210
+KNOWN_TICKETS, NEW_TICKETS = 750, 210
 TRAIN_S, STEP_S = 3600, 180
 TELL_EVERY_S = 5.0
 # What is strange in the tree, and what becomes of it; the text file is no picture by its name.
 REFUSED = {"not_regular": 1, "image_truncated": 1, "not_an_image": 1}
-# Fewer passes and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn from, or the small body would know
-# the hand that draws its test.
+# Fewer passes and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn from, or
+# the small body would know the hand that draws its test.
 RECIPE = """\
 [data]
 valid_share = 0.08
