@@ -69,7 +69,8 @@ def test_memory_descriptors_and_queues_stay_small(tmp_path, capsys):
         )
     assert p99_s < 5 + crew.lag_s
     quarter = max(1, len(descriptors) // 4)
-    first, last = np.max(descriptors[:quarter], axis=0), np.max(descriptors[-quarter:], axis=0)
+    # Medians: a moment with more deliveries under way than another has more sockets open. What leaks, stays.
+    first, last = np.median(descriptors[:quarter], axis=0), np.median(descriptors[-quarter:], axis=0)
     assert (last <= first + 2).all(), f"descriptors {first} became {last}"
     assert (grown < 10).all(), f"memory grew by {grown} MB"
     if SIZE.soak_s >= NIGHT_S:
