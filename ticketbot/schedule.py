@@ -27,7 +27,7 @@ from sqlalchemy import Integer, cast, or_, update
 from ticketbot import flow
 from ticketbot.app import App
 from ticketbot.db import Database
-from ticketbot.db.leases import is_over
+from ticketbot.db.leases import LEADER, is_over
 from ticketbot.db.models import Lease
 from ticketbot.db.rows import rows
 from ticketbot.db.slots import finish_slot, take_slot
@@ -36,7 +36,6 @@ from ticketbot.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
-LEADER = "leader"
 # The wall clock was set when it moved by so much against the monotonic one.
 CLOCK_SET_S = 2.0
 

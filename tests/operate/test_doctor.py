@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.bundles import picture
+from tests.support.loopback import free_port
 from tests.support.needs import missing
 from tests.support.receiver import Receiver
+from tests.support.service import eventually
 from tests.support.shelf import jpeg, put_model
-from tests.support.world import World
+from tests.support.world import ROOT, World
 from ticketbot.cli import main
 from ticketbot.db import connect
 from ticketbot.db.models import Answer, EndpointState, Switch
@@ -276,6 +280,29 @@ def _answer_nonsense(server):
                     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
             except OSError:
                 pass
+
+
+def test_pages_without_a_worker(world):
+    port = free_port()
+    change(world, "port = 0", f"port = {port}")
+    change(world, "[general]", f'[general]\nbase_url = "http://127.0.0.1:{port}"')
+    command = [sys.executable, "-m", "ticketbot", "--config", str(world.config), "serve", "--only", "web"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
+    try:
+        eventually(lambda: answers(port))
+        said = only_fault(world)
+        assert said == f"page: the service at http://127.0.0.1:{port} cannot work: worker"
+    finally:
+        process.terminate()
+        process.wait(45)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_https_without_a_word_about_the_proxy(world):

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
 
+from ticketbot.db.models import Lease
+
+# Held by the one worker that runs the schedule; see schedule.py.
+LEADER = "leader"
 # The clocks of several hosts, and small corrections of one, may differ by so much.
 SKEW_S = 60.0
 
@@ -17,3 +22,9 @@ SKEW_S = 60.0
 def is_over(until: Any, now: float, lease_s: float) -> ColumnElement[bool]:
     """A where-clause: the lease in column `until` has ended, or cannot be true."""
     return or_(until < now, until > now + lease_s + SKEW_S)
+
+
+def is_held(session: Session, name: str, now: float, lease_s: float) -> bool:
+    """Does anybody hold the lease of this name now?"""
+    held = select(Lease.name).where(Lease.name == name, ~is_over(Lease.until, now, lease_s))
+    return session.scalar(held) is not None

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ticketbot.db import Database, migrate
+from ticketbot.db.leases import LEADER, is_held
 from ticketbot.db.models import Model
 from ticketbot.web.access import public
 from ticketbot.web.context import Services, services
@@ -31,7 +32,10 @@ def alive() -> ResponseReturnValue:
 @blueprint.get("/readyz")
 @public
 def ready() -> ResponseReturnValue:
-    """200 when we can work: database, schema, room on the disk, and (where one is required) a model; else 503."""
+    """200 when we can work, else 503 and what is missing.
+
+    Database, schema, room on the disk, a worker where a tree is watched, and (where one is required) a model.
+    """
     found = checks(services())
     good = all(found.values())
     return jsonify(ready=good, checks={name: "ok" if value else "missing" for name, value in found.items()}), (
@@ -45,10 +49,13 @@ def checks(made: Services) -> dict[str, bool]:
         with made.db.read() as session:
             champion = schema and session.scalar(select(Model.id).where(Model.state == "champion")) is not None
             writable = made.db.can_write()
+            worker = schema and is_held(session, LEADER, made.now(), made.settings.schedule.lease_s)
     except SQLAlchemyError:
         return {"database": False}
     room = shutil.disk_usage(made.settings.data_dir).free >= ROOM_BYTES
     found = {"database": True, "schema": schema, "writable": writable, "disk": room}
+    if made.settings.sources:  # without one there is only /classify to answer, which needs no worker
+        found["worker"] = worker
     return {**found, "model": champion} if made.model_required else found
 
 

@@ -37,10 +37,11 @@ def listening(patient: Patient) -> Iterator[Finding]:
     if not isinstance(checks, dict):
         yield fault("page", f"another program listens at {shown}", "choose another web.port")
     elif not answer.get("ready"):
-        missing = ", ".join(name for name, how in checks.items() if how != "ok")
-        yield fault(
-            "page", f"the service at {shown} cannot work: {missing}", "look at these checks above, and at its log"
-        )
+        missing = [name for name, how in checks.items() if how != "ok"]
+        do = "look at these checks above, and at its log"
+        if missing == ["worker"]:
+            do = "nobody collects, classifies or delivers: systemctl start ticketbot-worker, or ticketbot serve"
+        yield fault("page", f"the service at {shown} cannot work: {', '.join(missing)}", do)
     else:
         yield ok("page", f"the service answers at {shown}")
 
