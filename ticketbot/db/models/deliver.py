@@ -34,6 +34,8 @@ class Ticket(Base):
         Index("ix_ticket_due", "due_at"),
         Index("ix_ticket_look", "look_at"),
         Index("ix_ticket_category", "category", "id"),
+        # Whoever looks for a ticket need not know the endpoint.
+        Index("ix_ticket_ticket", "ticket"),
     )
 
 
