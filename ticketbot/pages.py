@@ -10,6 +10,7 @@ from ticketbot.classify import api
 from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
 from ticketbot.operate import chat, metrics, overview
+from ticketbot.retrain import pages as models
 from ticketbot.review import pages as label
 from ticketbot.review import pictures
 from ticketbot.web.context import Services
@@ -20,6 +21,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     label.blueprint,
     pictures.blueprint,
+    models.blueprint,
     api.blueprint,
     inbound.blueprint,
     chat.blueprint,

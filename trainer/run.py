@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ticketbot.contracts import bundle
 from ticketbot.errors import UsageError
 from ticketbot.judge import gate, metrics, temperature, thresholds
+from ticketbot.judge.calibration import expected_error, reliability
 from ticketbot.judge.engine import Engine
 from trainer import body, export
 from trainer.data import pictures, rendered, split
@@ -179,8 +180,9 @@ def judge(measured: Measured, data: Dataset, held: Dataset, order: Order) -> dic
         facts["classes_changed"] = champion.classes != data.classes
         facts["champion_labels"] = int(champion.manifest.snapshot.get("n", 0))
         facts["champion_right"] = _right(champion, held)
+    right = measured.probs.argmax(axis=1) == measured.y if len(measured.y) else np.zeros(0, bool)
     verdict = gate.decide(
-        measured.probs.argmax(axis=1) == measured.y if len(measured.y) else np.zeros(0, bool),
+        right,
         measured.y,
         data.classes,
         labels={name: int(count) for name, count in zip(data.classes, counts, strict=True)},
@@ -188,6 +190,9 @@ def judge(measured: Measured, data: Dataset, held: Dataset, order: Order) -> dic
         **facts,
     )
     said = {"promote": verdict.promote, "reason": verdict.reason, "p_value": verdict.p_value}
+    if champion is not None:  # on the same pictures, for people who decide otherwise
+        theirs = facts["champion_right"]
+        said["compared"] = {"n": len(right), "right": int(right.sum()), "champion_right": int(theirs.sum())}
     return {**said, "champion": champion.model_id if champion else None, "offered": verdict.offered}
 
 
@@ -281,6 +286,8 @@ def _manifest(
         each = order.recipe.efficientnet_lite0.rendered
         said["notes"] = [*said.get("notes", []), f"learned from {each} drawn pictures a class too, measured on none"]
     said["unreadable_in_data"] = len(data.unreadable)
+    said["reliability"] = [asdict(one) for one in reliability(measured.probs, measured.y)]
+    said["calibration_error"] = expected_error(measured.probs, measured.y)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
     return bundle.Manifest(
         model_id=f"{stamp}-{choice.arch.replace('_', '-')}-{uuid.uuid4().hex[:6]}",

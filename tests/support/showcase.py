@@ -14,6 +14,7 @@ from ticketbot.db.models import Answer, Base, EndpointState, File, Model, Source
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.operate import overview
 from ticketbot.render import render_jpeg
+from ticketbot.retrain import pages as models
 from ticketbot.review import labels, pages, pictures
 from ticketbot.web.serving import WebServer
 
@@ -42,7 +43,7 @@ def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool =
     settings = make_settings(folder, rules)
     db = connect(settings.database_url)
     Base.metadata.create_all(db.engine)
-    site = Site(db, settings, (overview.blueprint, pages.blueprint, pictures.blueprint))
+    site = Site(db, settings, (overview.blueprint, pages.blueprint, pictures.blueprint, models.blueprint))
     site.clock.now = time.time()
     site.services.decoders = DecoderPool(1)
     _fill(site, n)

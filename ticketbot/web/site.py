@@ -34,6 +34,8 @@ MAX_FORM_PARTS = 50
 MENU = (
     ("overview.show", N_("Overview"), "read"),
     ("label.page", N_("Label"), "label"),
+    ("tickets.show", N_("Tickets"), "read"),
+    ("models.show", N_("Models"), "read"),
     ("setup.show", N_("Set-up"), "admin"),
 )
 csrf = CSRFProtect()
