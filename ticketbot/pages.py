@@ -6,7 +6,7 @@ from flask import Flask
 
 from ticketbot import apis
 from ticketbot.app import App
-from ticketbot.classify import api
+from ticketbot.classify import api, trying
 from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
 from ticketbot.operate import chat, metrics, overview
@@ -22,6 +22,7 @@ BLUEPRINTS = (
     label.blueprint,
     pictures.blueprint,
     models.blueprint,
+    trying.blueprint,
     api.blueprint,
     inbound.blueprint,
     chat.blueprint,

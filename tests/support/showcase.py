@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.support.gallery import champion, predicted, staged
 from tests.support.settings import make_settings
 from tests.support.site import Site
+from ticketbot.classify import api, trying
+from ticketbot.classify.serving import Serving
 from ticketbot.db import connect
 from ticketbot.db.models import Answer, Base, EndpointState, File, Model, Source, Training
 from ticketbot.imaging.decode import DecoderPool
@@ -43,9 +45,11 @@ def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool =
     settings = make_settings(folder, rules)
     db = connect(settings.database_url)
     Base.metadata.create_all(db.engine)
-    site = Site(db, settings, (overview.blueprint, pages.blueprint, pictures.blueprint, models.blueprint))
+    stages = (overview.blueprint, pages.blueprint, pictures.blueprint, models.blueprint, trying.blueprint)
+    site = Site(db, settings, stages)
     site.clock.now = time.time()
     site.services.decoders = DecoderPool(1)
+    site.services.classify = api.Answers(Serving(db, settings), settings)
     _fill(site, n)
     if rich:
         _enrich(site)

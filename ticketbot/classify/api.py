@@ -16,13 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from numpy.typing import NDArray
 
 from ticketbot import measures
 from ticketbot.classify.answer import answer_of
 from ticketbot.classify.serving import Serving
 from ticketbot.errors import AddressRefused, ImageError, Refused
+from ticketbot.judge.engine import Engine
 from ticketbot.net import fetch
 from ticketbot.settings import Settings
 from ticketbot.web import problem
@@ -121,16 +124,20 @@ def _only_one(urls: list[str]) -> str:
 
 def _of_url(url: str) -> dict[str, Any]:
     answers: Answers = services().classify
-    rules = services().settings.classify
     with answers.ways_in.take():
-        data = fetch.get(
-            url,
-            deadline_s=rules.fetch_timeout_s,
-            allow=rules.url_allow,
-            ports=rules.url_ports,
-            max_bytes=rules.fetch_max_mb * MB,
-        )
-        return _of_bytes(data)
+        return _of_bytes(fetched(url))
+
+
+def fetched(url: str) -> bytes:
+    """What lies at this address, by the rules for /classify-url. Raises Refused."""
+    rules = services().settings.classify
+    return fetch.get(
+        url,
+        deadline_s=rules.fetch_timeout_s,
+        allow=rules.url_allow,
+        ports=rules.url_ports,
+        max_bytes=rules.fetch_max_mb * MB,
+    )
 
 
 def _upload() -> bytes:
@@ -148,6 +155,12 @@ def _upload() -> bytes:
 
 
 def _of_bytes(data: bytes) -> dict[str, Any]:
+    engine, probabilities = looked_at(data)
+    return answer_of(engine, probabilities, services().settings)
+
+
+def looked_at(data: bytes) -> tuple[Engine, NDArray[np.float64]]:
+    """(the model that answered, its probabilities in the order of its classes) for these bytes. Raises Refused."""
     made = services()
     answers: Answers = made.classify
     engine = answers.serving.current()
@@ -158,4 +171,4 @@ def _of_bytes(data: bytes) -> dict[str, Any]:
         started = time.perf_counter()
         probabilities = engine.answer([rgb])[0]
         measures.observe("ticketbot_predict_duration_seconds", time.perf_counter() - started, "http")
-    return answer_of(engine, probabilities, made.settings)
+    return engine, probabilities

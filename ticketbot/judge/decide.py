@@ -38,8 +38,8 @@ def category_of(
     order = sorted(range(len(classes)), key=lambda number: -probabilities[number])
     best, confidence = classes[order[0]], float(probabilities[order[0]])
     margin = confidence - float(probabilities[order[1]])
-    needed = _needed(thresholds.get(best), unproven, tag_threshold)
-    return Decision(best if needed is not None and confidence >= needed else None, best, confidence, margin)
+    limit = needed(thresholds.get(best), unproven, tag_threshold)
+    return Decision(best if limit is not None and confidence >= limit else None, best, confidence, margin)
 
 
 def ranked(probabilities: Sequence[float] | Any, classes: Sequence[str]) -> list[tuple[str, float]]:
@@ -48,7 +48,8 @@ def ranked(probabilities: Sequence[float] | Any, classes: Sequence[str]) -> list
     return sorted(pairs, key=lambda pair: -pair[1])
 
 
-def _needed(threshold: Threshold | None, unproven: str, tag_threshold: float) -> float | None:
+def needed(threshold: Threshold | None, unproven: str, tag_threshold: float) -> float | None:
+    """From which probability on a class with this threshold is tagged; None: never by itself."""
     if threshold is not None and threshold.proven:
         return threshold.threshold
     return tag_threshold if unproven == "tag" else None

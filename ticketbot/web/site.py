@@ -36,6 +36,7 @@ MENU = (
     ("label.page", N_("Label"), "label"),
     ("tickets.show", N_("Tickets"), "read"),
     ("models.show", N_("Models"), "read"),
+    ("try.show", N_("Try"), "classify"),
     ("setup.show", N_("Set-up"), "admin"),
 )
 csrf = CSRFProtect()
@@ -118,7 +119,7 @@ def _gate() -> Response | None:
 
 def _limit_size() -> None:
     settings = services().settings
-    if request.method == "POST" and request.path == "/classify":
+    if request.method == "POST" and request.path in ("/classify", "/try"):
         request.max_content_length = settings.web.upload_max_mb * MB
     elif request.mimetype == "application/x-www-form-urlencoded":
         request.max_content_length = MAX_FORM_FIELD_BYTES  # werkzeug limits fields of multipart forms only
