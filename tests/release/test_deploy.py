@@ -60,21 +60,6 @@ def test_a_unit_calls_a_command_that_there_is(unit):
     assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0, line
 
 
-def test_nginx_takes_the_example(tmp_path):
-    text = (DEPLOY / "nginx.conf").read_text()
-    for header in ("X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Forwarded-Host $host"):
-        assert text.count(header) == 2
-    if shutil.which("nginx") is None:
-        missing("nginx is not installed: only its headers were looked at (apt-get install nginx-light)")
-    lines = [line for line in text.splitlines() if "ssl_certificate" not in line]
-    server = (
-        "\n".join(lines).replace("listen 443 ssl", "listen 8443").replace("listen [::]:443 ssl", "listen [::]:8443")
-    )
-    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{server}\n}}\n")
-    done = subprocess.run(["nginx", "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
-    assert done.returncode == 0 or "http2" in done.stderr, done.stderr
-
-
 def test_the_container_copies_what_the_wheel_needs():
     text = (DEPLOY / "Containerfile").read_text()
     copied = {word for line in re.findall(r"^COPY (?!--)(.*)$", text, re.M) for word in line.split()[:-1]}

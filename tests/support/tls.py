@@ -24,6 +24,12 @@ class Authority:
         self.ca_file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def server_context(self, host: str, *, expired: bool = False, trusted: bool = True) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_chain(host, expired=expired, trusted=trusted))
+        return context
+
+    def server_chain(self, host: str, *, expired: bool = False, trusted: bool = True) -> Path:
+        """A file with a certificate for `host` and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         signer = self if trusted else Authority(_new_folder(self._folder))
@@ -31,9 +37,7 @@ class Authority:
         certificate = signer._sign(subject, key, x509.BasicConstraints(False, None), names, expired=expired)
         chain = _new_folder(self._folder) / "chain.pem"
         chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + _pem(key))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        return context
+        return chain
 
     def _sign(self, subject, key, basic, names=None, *, expired=False):
         now = datetime.datetime.now(datetime.UTC)
