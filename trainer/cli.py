@@ -21,7 +21,7 @@ from ticketbot.errors import BundleRefused, SettingsError, TrainingFailed, Usage
 from trainer import recipe as recipes
 from trainer.commands import COMMANDS
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, cache_option, secret_of
+from trainer.options import FILE, FOLDER, cache_option, secret_of, use_threads
 from trainer.progress import Progress
 
 BAD_INPUT, REFUSED, FAILED = 2, 3, 1
@@ -73,12 +73,10 @@ def retrain(
 
     Exit status 0: written and may go live; 3: written, but the gate refuses; 2: bad input.
     """
-    import torch
-
     from trainer.run import Order
     from trainer.run import retrain as run
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    use_threads(threads)
     order = Order(data=data, out=out, recipe=recipes.read(recipe), sign_key=secret_of(sign_key), **asked)
     manifest = run(order, Cache(cache), Progress(as_json=progress_json))
     found, gate = manifest.metrics, manifest.gate

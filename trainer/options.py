@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import click
@@ -35,3 +36,11 @@ def secret_of(path: Path | None) -> bytes | None:
     if len(secret) != 32:
         raise UsageError(f"{path} must hold 32 bytes in base64")
     return secret
+
+
+def use_threads(count: int | None) -> None:
+    """Calculate with so many threads: as asked, as OMP_NUM_THREADS says, or one for each processor we may use."""
+    import torch
+
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    torch.set_num_threads(count or (int(said) if said.isdigit() else 0) or len(os.sched_getaffinity(0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from trainer import recipe as recipes
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, NEW, cache_option, recipe_option
+from trainer.options import FILE, FOLDER, NEW, cache_option, recipe_option, use_threads
 from trainer.progress import Progress
 
 SUSPECTS, SHEET, DECISIONS, CLEANED = "suspects.csv", "suspects.html", "decisions.csv", "cleaned.csv"
@@ -60,9 +59,7 @@ def clean(
     if said:
         _apply(out, suspects.labels_of(data), decisions)
         return
-    import torch
-
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    use_threads(threads)
     found = suspects.find(data, numbers, Cache(cache), progress, decisions=decisions, top_losses=top_losses, seed=seed)
     _write(out, found, most)
 

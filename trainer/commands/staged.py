@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,16 @@ import click
 
 from trainer import recipe as recipes
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, NEW, cache_option, data_option, recipe_option, secret_of
+from trainer.options import (
+    FILE,
+    FOLDER,
+    NEW,
+    cache_option,
+    data_option,
+    recipe_option,
+    secret_of,
+    use_threads,
+)
 from trainer.progress import Progress
 
 GATE_REFUSES = 3
@@ -54,7 +62,7 @@ def lr_find(
 
     Exit status 0: done, with or without a suggestion; 2: bad input.
     """
-    _threads(threads)
+    use_threads(threads)
     from trainer.lr_find import find
     from trainer.plots import learning_rates
 
@@ -75,7 +83,7 @@ def fit(out: Path, recipe: Path | None, threads: int | None, cache: Path, **aske
 
     Exit status 0: both stages are there; 1: the training diverged; 2: bad input.
     """
-    _threads(threads)
+    use_threads(threads)
     from trainer import stages
     from trainer.run import Order
 
@@ -108,7 +116,7 @@ def export(
 
     Exit status 0: written and may go live; 3: written, but the gate refuses; 1: the export differs; 2: bad input.
     """
-    _threads(threads)
+    use_threads(threads)
     from trainer import stages
     from trainer.run import Order
 
@@ -117,9 +125,3 @@ def export(
     click.echo(f"{manifest.model_id}: {manifest.gate['reason']}", err=True)
     if not manifest.gate["promote"]:
         sys.exit(GATE_REFUSES)
-
-
-def _threads(count: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(count or os.cpu_count() or 1)
