@@ -184,6 +184,14 @@ class TestPostgres:
     def test_the_users_folder_finds_an_integer_column(self, lookups):
         assert ticket.find([SqlLookup(**sql(self.url))], variables(b"1/a.jpg"), lookups) == ["7"]
 
+    def test_a_folder_that_can_be_no_user_finds_nothing(self, lookups):
+        for path in (b"thumbs/a.jpg", b"99999999999999999999/a.jpg"):
+            assert ticket.find([SqlLookup(**sql(self.url))], variables(path), lookups) == []
+
+    def test_a_value_whose_place_does_not_say_its_type_is_a_text(self, lookups):
+        query = "SELECT ticket FROM uploads WHERE CONCAT(:user, '/', file) = :path"
+        assert ticket.find([SqlLookup(**sql(self.url, query))], variables(b"1/a.jpg"), lookups) == ["7"]
+
     @pytest.mark.parametrize(
         "query", ["WITH x AS (DELETE FROM uploads RETURNING ticket) SELECT * FROM x", "SELECT nextval('audit_id_seq')"]
     )

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, String, TextClause, bindparam, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ticketbot.errors import SettingsError
@@ -26,6 +26,10 @@ MAX_TICKETS = 100
 SQLITE_STEPS = 10_000
 # A socket of MariaDB knows no limit for a whole query: an answer that does not come at all ends this much later.
 LATE_S = 2
+# What PostgreSQL says of a text that no value of the column can be (a folder "thumbs" where users are numbers): no row.
+NO_SUCH_VALUE = frozenset({"22P02", "22003", "22007", "22008"})
+# It could not tell the type of a bound value from where it stands, as in CONCAT(:dir, '/').
+UNKNOWN_TYPE = "42P18"
 
 
 class LookupFailed(Exception):
@@ -65,16 +69,37 @@ class Lookups:
             raise LookupFailed(f"the query asks for :{', :'.join(missing)}, which no pattern gives")
         if not all(is_text(variables[name]) for name in names):
             raise NotText
+        values = {name: variables[name] for name in names}
         try:
-            with engine.connect() as connection, _limited(connection, timeout_s):
-                result = connection.execute(statement, {name: variables[name] for name in names})
-                found = [dict(row) for row in result.mappings().fetchmany(most + 1)]
-                connection.rollback()
+            found = self._read(engine, statement, values, timeout_s, most)
         except SQLAlchemyError as error:
-            raise LookupFailed(_short(error)) from None
+            if _state(error) in NO_SUCH_VALUE:
+                return []
+            if _state(error) != UNKNOWN_TYPE:
+                raise LookupFailed(_short(error)) from None
+            found = self._read_texts(engine, statement, values, timeout_s, most)
         if len(found) > most:
             raise LookupFailed(f"more than {most} rows: the query does not pick one file's tickets")
         return found
+
+    @staticmethod
+    def _read(
+        engine: Engine, statement: TextClause, values: Mapping[str, Any], timeout_s: float, most: int
+    ) -> list[dict[str, Any]]:
+        with engine.connect() as connection, _limited(connection, timeout_s):
+            result = connection.execute(statement, values)
+            found = [dict(row) for row in result.mappings().fetchmany(most + 1)]
+            connection.rollback()
+        return found
+
+    def _read_texts(
+        self, engine: Engine, statement: TextClause, values: Mapping[str, Any], timeout_s: float, most: int
+    ) -> list[dict[str, Any]]:
+        texts = [bindparam(name, type_=String()) for name, value in values.items() if isinstance(value, str)]
+        try:
+            return self._read(engine, statement.bindparams(*texts), values, timeout_s, most)
+        except SQLAlchemyError as error:
+            raise LookupFailed(_short(error)) from None
 
     def close(self) -> None:
         for engine in self._engines.values():
@@ -141,6 +166,10 @@ def _limited(connection: Connection, timeout_s: float) -> Iterator[None]:
         driver: Any = connection.connection.driver_connection
         driver.set_progress_handler(lambda: time.monotonic() > ends, SQLITE_STEPS)
     yield
+
+
+def _state(error: SQLAlchemyError) -> str | None:
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
 
 def _short(error: SQLAlchemyError) -> str:
