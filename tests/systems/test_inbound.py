@@ -117,6 +117,18 @@ def test_a_signed_call_is_queued_once(whole, served, zammad):
     assert len(events(whole)) == 1
 
 
+def test_the_same_words_without_an_id_are_a_new_event_once_the_first_was_begun(whole, served, zammad):
+    """Systems without delivery ids say the same of every new attachment of a ticket."""
+    zammad.pages["/file/1"] = (200, {}, jpeg(7))
+    body = zammad.event(7, ("a.jpg", zammad.url + "/file/1"))
+    url = served(whole).url
+    assert [post(url, body, "").status_code for _ in range(2)] == [202, 200]
+    assert flow.receive(whole.app)["fetched"] == 1
+    assert post(url, body, "").status_code == 202
+    assert flow.receive(whole.app)["done"] == 1
+    assert len(events(whole)) == 1
+
+
 def test_what_is_not_signed_by_it_is_refused_and_not_kept(whole, served, zammad):
     url, body = served(whole).url, zammad.event(7)
     assert post(url, body, **{"X-Hub-Signature": signed(body, "other")}).status_code == 401

@@ -83,17 +83,27 @@ def receive(name: str) -> ResponseReturnValue:
         tolerance_s=source.inbound.tolerance_s,
     )
     given = request.headers.get(how.id_header, "") if how.id_header else ""
-    key = given if KEY.fullmatch(given) else hashlib.sha256(body).hexdigest()
-    new = queue(made.db, name, key, body, now)
+    if KEY.fullmatch(given):
+        new = queue(made.db, name, given, body, now)
+    else:
+        new = queue(made.db, name, hashlib.sha256(body).hexdigest(), body, now, again=True)
     return jsonify(queued=new, duplicate=not new), 202 if new else 200
 
 
-def queue(db: Database, source: str, key: str, body: bytes, now: float) -> bool:
-    """False: this event is known."""
-    values = {"source": source, "key": key, "received_at": now, "due_at": now, "attempts": 0, "body": body}
+def queue(db: Database, source: str, key: str, body: bytes, now: float, *, again: bool = False) -> bool:
+    """False: this event is known. `again`: the key is no delivery id, so an event that was begun may come once more.
+
+    A system that sends no id may say the same of every new attachment, like {"ticket_id": 7}.
+    """
+    fresh: dict[str, Any] = {"received_at": now, "due_at": now, "attempts": 0, "body": body}
+    new = db.insert(InboundEvent).values(source=source, key=key, **fresh)
+    if again:
+        begun = InboundEvent.attempts > 0
+        new = new.on_conflict_do_update(index_elements=["source", "key"], set_={**fresh, "outcome": None}, where=begun)
+    else:
+        new = new.on_conflict_do_nothing()
     with db.write() as session:
-        new = db.insert(InboundEvent).values(**values).on_conflict_do_nothing().returning(InboundEvent.id)
-        return session.execute(new).first() is not None
+        return session.execute(new.returning(InboundEvent.id)).first() is not None
 
 
 def how_of(settings: Settings, name: str) -> Inbound:
@@ -187,7 +197,9 @@ def _one(
         )
     with db.write() as session:
         values: dict[str, Any] = {"due_at": due_at, "outcome": outcome, **({} if due_at else {"body": None})}
-        session.execute(update(InboundEvent).where(InboundEvent.id == event.id).values(**values))
+        # Not when it was said again meanwhile: then it is still to be done.
+        mine = (InboundEvent.id == event.id, InboundEvent.due_at == event.due_at)
+        session.execute(update(InboundEvent).where(*mine).values(**values))
 
 
 def _forget(db: Database, now: float) -> None:
@@ -272,7 +284,10 @@ class _Event:
         reply = system.call("GET", how.list_path, values, deadline_s=FETCH_S)
         if reply.status != 200:
             raise FetchError("upstream_status", f"the list of files answered {reply.status}")
-        return json.loads(reply.body)
+        try:
+            return json.loads(reply.body)
+        except ValueError:
+            raise FetchError("fetch_failed", "the list of files is no JSON") from None
 
     def _fetch(self, system: System, how: Inbound, file: dict[str, Any], ticket: str) -> bool:
         assert self.source is not None
