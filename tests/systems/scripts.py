@@ -405,6 +405,11 @@ SCRIPTS = {
             ),
             X(
                 "GET",
+                "/api/now/table/incident/a1?sysparm_fields=work_notes&sysparm_display_value=true",
+                answer={"result": {"work_notes": "2026-11-24 10:00:00 - Alice (Work notes)\\nlooks bad\\n\\n"}},
+            ),
+            X(
+                "GET",
                 "/api/now/table/sys_journal_field?sysparm_query=element_id=a1%5Eelement=work_notes%5EvalueLIKE"
                 + ID
                 + "&sysparm_fields=sys_id&sysparm_limit=1",

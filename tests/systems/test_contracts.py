@@ -87,6 +87,23 @@ def test_every_resolver_can_be_put_into_the_settings(name, settings_with, tmp_pa
     assert isinstance(settings.sources["x"], Source)
 
 
+def test_frappe_helpdesk_gets_its_own_kind_of_comment(play):
+    def edit(script):
+        script[0].path, script[1].path = ["/api/resource/HD%20Ticket/7"] * 2
+        script[2].sent["dt"] = "HD Ticket"
+        script[3].path = script[3].path.replace("Comment?", "HD%20Ticket%20Comment?")
+        about = "%22reference_doctype%22,%22=%22,%22Issue%22%5D,%5B%22reference_name%22"
+        assert about in script[3].path
+        script[3].path = script[3].path.replace(about, "%22reference_ticket%22")
+        script[4].path = "/api/resource/HD%20Ticket%20Comment"
+        script[4].sent = {"reference_ticket": "7", "content": script[4].sent["content"]}
+
+    values = {"category_field": "custom_category", "doctype": "HD Ticket", "helpdesk": True}
+    outbox, id_, server = play("frappe", edit, **{"endpoints.desk.values": values})
+    server.check()
+    assert outbox.counts == [{"delivered": 1}], outbox.attempts(id_)[0].response.decode()
+
+
 # --- what goes wrong ---
 
 
