@@ -15,6 +15,7 @@ from ticketbot.collect.lookups import Lookups
 from ticketbot.db import connect, migrate
 from ticketbot.deliver import outbox
 from ticketbot.imaging.decode import DecoderPool
+from ticketbot.operate import notices
 from ticketbot.settings import Settings
 from ticketbot.systems import preset
 
@@ -36,6 +37,7 @@ class App:
         self.now = now
         preset.check(settings)
         inbound.check(settings)
+        notices.check(settings)
         # Set when the process is told to end: long steps look at it between two pieces of work.
         self.stopping = threading.Event()
         self.db = connect(settings.database_url)

@@ -258,6 +258,13 @@ def test_a_secret_made_with_another_key(world):
     assert "encrypted with another key" in only_fault(world)
 
 
+def test_an_address_of_the_chat_that_is_none(world):
+    with open(world.config, "a") as file:
+        file.write('\n[chat]\nurls = ["mattermots://chat.example.com/t0ken"]\n')
+    said = only_fault(world)
+    assert "chat.urls[0] is 'mattermots://chat.example.com/…'" in said and "t0ken" not in said
+
+
 def test_another_program_on_our_port(world):
     with socket.create_server(("127.0.0.1", 0)) as other:
         thread = threading.Thread(target=_answer_nonsense, args=(other,), daemon=True)

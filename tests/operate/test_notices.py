@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.loopback import Hook
 from tests.support.outbox import World
+from ticketbot.app import App
 from ticketbot.db.models import Answer, Model
 from ticketbot.deliver import alerts
 from ticketbot.errors import SettingsError
@@ -82,5 +83,8 @@ def test_without_addresses_nothing_is_told(db, settings_with):
 
 
 def test_an_address_apprise_does_not_know_is_said(settings_with):
-    with pytest.raises(SettingsError, match=r"chat.urls\[0\]"):
-        notices.check(settings_with({"chat.urls": ["nonsense"]}))
+    settings = settings_with({"chat.urls": ["json://127.0.0.1:1/", "nonsense"]})
+    with pytest.raises(SettingsError, match=r"chat.urls\[1\] is 'nonsense'"):
+        notices.check(settings)
+    with pytest.raises(SettingsError, match=r"chat.urls\[1\]"):
+        App(settings)  # nothing starts

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ticketbot.operate import plainly
-from ticketbot.operate.checks import database, endpoints, model, place, trees, web
+from ticketbot.operate.checks import chat, database, endpoints, model, place, trees, web
 from ticketbot.operate.checks.finding import Finding, Patient, fault
 from ticketbot.settings import Settings
 
@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("model", model.champion),
     ("trainer", model.trainer),
     ("endpoint", endpoints.answering),
+    ("chat", chat.addresses),
     ("page", web.listening),
     ("proxy", web.proxy),
     ("work", database.stuck),

@@ -62,7 +62,7 @@ def sender(settings: Settings) -> Send:
     targets = apprise.Apprise()
     for number, url in enumerate(settings.chat.urls):
         if not targets.add(url):
-            raise SettingsError(f"chat.urls[{number}] is no address that Apprise knows")
+            raise SettingsError(f"chat.urls[{number}] is {_shown(url)!r}, which is no address that Apprise knows")
 
     def send(title: str, text: str, picture: bytes | None) -> bool:
         if picture is None:
@@ -73,6 +73,12 @@ def sender(settings: Settings) -> Send:
             return bool(targets.notify(title=title, body=text, attach=str(path)))
 
     return send
+
+
+def _shown(url: str) -> str:
+    """Enough to find it in the settings; what follows the host is its secret."""
+    kind, there, rest = url.partition("://")
+    return f"{kind}://{rest.split('/')[0].rpartition('@')[2]}/…" if there else url[:60]
 
 
 def tell(db: Database, settings: Settings, now: float, send: Send | None = None) -> int:

@@ -31,11 +31,16 @@ def answering(patient: Patient) -> Iterator[Finding]:
     if not patient.settings.endpoints:
         yield note("endpoint", "none: nobody is told", "add a section [endpoints.desk] with its url")
     for name, endpoint in patient.settings.endpoints.items():
-        found = [*_reachable(name, endpoint, patient), *_secret(name, patient)]
+        found = look_at(name, endpoint, patient)
         yield from found
         if endpoint.mode == "dry_run" and all(one.level != "fault" for one in found):
             do = f'look at `ticketbot answers`; then mode = "live", and: ticketbot endpoints release {name}'
             yield note(f"endpoint {name}", "dry run: answers are written down, not sent", do)
+
+
+def look_at(name: str, endpoint: Endpoint, patient: Patient) -> list[Finding]:
+    """One endpoint: is it there, and could we sign for it? A preset brings secrets of its own."""
+    return [*_reachable(name, endpoint, patient), *([] if endpoint.preset else _secret(name, patient))]
 
 
 def _reachable(name: str, endpoint: Endpoint, patient: Patient) -> Iterator[Finding]:
@@ -55,7 +60,7 @@ def _reachable(name: str, endpoint: Endpoint, patient: Patient) -> Iterator[Find
     if skew_s is not None and abs(skew_s) > SKEW_S:
         do = "set both by NTP: signatures older or newer than 300 s are refused"
         yield fault(check, f"its clock is {skew_s:+.0f} s away from ours", do)
-    elif reply.status in (301, 302, 303, 307, 308):
+    elif reply.status in (301, 302, 303, 307, 308) and not endpoint.preset:
         to = reply.headers.get("location", "somewhere")[:200]
         yield fault(
             check, f"{url} redirects to {to}, and redirects are never followed", f"correct endpoints.{name}.url"
