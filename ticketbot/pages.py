@@ -9,7 +9,7 @@ from ticketbot.app import App
 from ticketbot.classify import api, trying
 from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
-from ticketbot.operate import chat, metrics, overview
+from ticketbot.operate import chat, metrics, overview, tickets
 from ticketbot.retrain import pages as models
 from ticketbot.review import pages as label
 from ticketbot.review import pictures
@@ -21,6 +21,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     label.blueprint,
     pictures.blueprint,
+    tickets.blueprint,
     models.blueprint,
     trying.blueprint,
     api.blueprint,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,11 @@ def find(session: Session, settings: Settings, what: str) -> list[Story]:
     stories = [_of_file(session, settings, file) for file in files[:MOST]]
     stories += [_of_picture(session, settings, sha256) for sha256 in hashes[:MOST]]
     return [*stories, *_of_ticket(session, what)]
+
+
+def of_ticket(session: Session, settings: Settings, ticket: str, files: Sequence[File]) -> list[Story]:
+    """The stories of these files, and of what was said about the ticket as a whole."""
+    return [*(_of_file(session, settings, file) for file in files), *_of_ticket(session, ticket)]
 
 
 def why_unknown(settings: Settings, what: str) -> str:
