@@ -149,6 +149,15 @@ def test_it_is_answered_at_once(whole, served, zammad):
     assert statistics.median(took_ms) < 100  # 50 on an idle machine
 
 
+def test_a_round_by_hand_works_on_what_we_were_told(whole, served, zammad):
+    zammad.pages["/file/1"] = (200, {}, jpeg(8))
+    post(served(whole).url, zammad.event(7, ("a.jpg", zammad.url + "/file/1")))
+    result = flow.until_idle(whole.app)
+    assert result["steps"]["inbound"]["fetched"] == 1
+    assert result["pending"]["inbound_events"] == 0
+    assert whole.pictures_of("7") == [hashlib.sha256(jpeg(8)).hexdigest()]
+
+
 # --- without a tree: the attachment is fetched ---
 
 

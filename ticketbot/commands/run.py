@@ -16,7 +16,7 @@ from ticketbot.commands.common import json_option, load_settings, open_app, prog
 @json_option
 @click.pass_context
 def once(context: click.Context, until_idle: bool, as_json: bool) -> None:
-    """Do one round by hand: scan, settle, stage, resolve, label, classify, deliver.
+    """Do one round by hand: receive, scan, settle, stage, resolve, label, classify, deliver.
 
     Prints what each step did. Exit 0 only when nothing is stuck (an incomplete scan, a dead answer, an endpoint that is
     switched off, something still waiting with --until-idle); exit 1 otherwise, with what and why.

@@ -12,7 +12,7 @@ from sqlalchemy import SQLColumnExpression, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.conditions import UNSETTLED
-from ticketbot.db.models import Answer, EndpointState, File, Model, Picture, Source, Ticket
+from ticketbot.db.models import Answer, EndpointState, File, InboundEvent, Model, Picture, Source, Ticket
 from ticketbot.settings import Settings
 
 
@@ -20,6 +20,7 @@ from ticketbot.settings import Settings
 class Pending:
     """Counts a queue; `next_at` is when the first of it is due (Unix seconds), None when nothing waits."""
 
+    inbound_events: int = 0
     settling: int = 0
     to_classify: int = 0
     unresolved: int = 0
@@ -30,7 +31,8 @@ class Pending:
 
     @property
     def total(self) -> int:
-        return self.settling + self.to_classify + self.unresolved + self.undecided_tickets + self.to_deliver
+        collecting = self.inbound_events + self.settling + self.unresolved
+        return collecting + self.to_classify + self.undecided_tickets + self.to_deliver
 
 
 def look(session: Session, settings: Settings, now: float) -> Pending:
@@ -44,6 +46,7 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
             dues.append(first)
         return int(waiting)
 
+    pending.inbound_events = count(InboundEvent.due_at, InboundEvent.due_at.is_not(None))
     settle_s = max((source.settle_s for source in settings.sources.values()), default=0.0)
     pending.settling = count(File.observed_at + settle_s, UNSETTLED)
     pending.to_classify = count(Picture.lease_until, *unanswered(session))
