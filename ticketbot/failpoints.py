@@ -44,6 +44,8 @@ POINTS: dict[str, str] = {
     "claim.committed": "an answer is held and not sent",
     "send.signed": "signed, not sent",
     "send.posted": "the receiver has it, nothing is written down: the moment every webhook sender fears",
+    "preset.asked": "steps before are done on the ticket, this one is not sent",
+    "preset.answered": "the ticket system has done a step, nobody has read its answer",
     "finish.settled": "in the transaction: delivered, its attempt and the endpoint's health are not written",
     "finish.noted": "in the transaction: all is written, not committed",
     "finish.committed": "written down, the sender dies before it looks for more",

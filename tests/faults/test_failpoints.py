@@ -59,7 +59,8 @@ def test_a_failpoint_does_nothing_unless_a_test_armed_it():
     assert seen == ["send.posted"]
 
 
-@pytest.mark.parametrize("point", POINTS)
+# What writes on a ticket step by step is struck at each step: test_kill_preset.py.
+@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith("preset.")])
 def test_nothing_is_lost_or_doubled_when_it_strikes(point, tmp_path):
     """Each action has an installation of its own; the four run at the same time."""
     with ThreadPoolExecutor(len(ACTIONS)) as threads:

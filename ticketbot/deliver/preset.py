@@ -12,6 +12,7 @@ they are, tags are added to what is there, and a note carries the answer's id, w
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,11 +27,14 @@ from ticketbot.deliver.claim import Claim
 from ticketbot.deliver.finish import Report
 from ticketbot.deliver.retry import Outcome
 from ticketbot.errors import Refused, SettingsError
+from ticketbot.failpoints import failpoint
 from ticketbot.net import fetch
 from ticketbot.settings import Endpoint, Settings
 from ticketbot.systems import pointer, template
 from ticketbot.systems.calls import System
 from ticketbot.systems.preset import CURRENT, Step
+
+log = logging.getLogger(__name__)
 
 CONFLICTS = frozenset({409, 412})
 # One of ours is in flight for a ticket at a time; three colleagues in a row are not.
@@ -91,7 +95,12 @@ def attempt(db: Database, settings: Settings, one: Claim, now: Callable[[], floa
         return Report(Outcome(error=str(error), refused=True), at, now(), {}, b"")
     data = json.loads(one.body)["data"]
     given = values_for(endpoint, system.values, one.ticket, one.id, data, at)
-    run = perform(system, given, ours=said_before(db, endpoint, one), deadline_s=settings.deliver.timeout_s)
+    try:
+        run = perform(system, given, ours=said_before(db, endpoint, one), deadline_s=settings.deliver.timeout_s)
+    except Exception:
+        # Ours, not the ticket system's. It counts as an attempt, as with a webhook.
+        log.exception("%s to %s: the steps failed in our own code", one.id, one.endpoint)
+        return Report(Outcome(error="internal"), at, now(), {}, b"")
     return Report(run.outcome, at, now(), run.headers, run.text.encode())
 
 
@@ -227,6 +236,11 @@ class _Round:
             self._say(replace(told, why=why))
             self.values |= {name: self.values.get(name) for name in _saved(step)}
             return
+        failpoint("preset.asked")
+        if time.monotonic() >= self.ends_at:
+            # Whoever stood still for so long has lost the ticket to a colleague.
+            self._say(replace(told, why="not sent: too late"))
+            raise _Stop(Outcome(error="fetch_timeout"))
         try:
             reply = self.system.call(
                 step.method,
@@ -240,6 +254,7 @@ class _Round:
         except Refused as error:
             self._say(replace(told, why=error.code))
             raise _Stop(Outcome(error=error.code)) from None
+        failpoint("preset.answered")
         self.run.headers = reply.headers
         text = reply.body.decode("utf-8", "replace")
         self._take(step, reply, text, replace(told, status=reply.status, answer=self._shown(text[:KEPT_CHARS])))
