@@ -1,14 +1,18 @@
-"""Which parts of docs/ are made from the code? docs/settings.md, commands.md and metrics.md: `make docs` writes them.
+"""Which parts of docs/ are made from the code? The pages in PAGES: `make docs` writes them.
 
 tests/test_docs.py fails when they are not what this makes.
 """
 
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ticketbot import measures, settings
+from ticketbot import apis, measures, settings
+from ticketbot.contracts import events
 from ticketbot.operate import metrics
 
 DOCS = Path(__file__).parent
@@ -102,7 +106,101 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page, "metrics.md": metrics_page}
+def api_page() -> str:
+    """The OpenAPI document, call by call."""
+    document = apis.document()
+    lines = ["# API", NOTE, f"Made from the OpenAPI {document['openapi']} document, which the service itself serves"]
+    lines += [
+        "as `/api/v1/openapi.json` and shows as a page at `/api/v1/`. How to use it:",
+        "[how-to/api.md](how-to/api.md).",
+        "",
+    ]
+    lines += [document["info"]["description"], ""]
+    rows = apis.calls()
+    for tag in dict.fromkeys(row["tags"][0] for row in rows):
+        lines += [f"## {tag}", ""]
+        lines += [line for row in rows if row["tags"][0] == tag for line in call(row)]
+    lines += ["## Shapes", "", "What the calls take and give, as JSON Schema 2020-12.", ""]
+    for name, shape in sorted(document["components"]["schemas"].items()):
+        lines += [f"### {name}", ""]
+        lines += [shape["description"], ""] if "description" in shape else []
+        lines += [*fields(shape), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def call(row: dict[str, Any]) -> Iterator[str]:
+    yield from (f"### {row['method']} {row['path']}", "", row["summary"], "")
+    if row.get("description"):
+        yield from (row["description"], "")
+    if found := row.get("parameters"):
+        yield from ("| parameter | in | type | meaning |", "|---|---|---|---|")
+        for one in found:
+            needed = " (needed)" if one.get("required") else ""
+            yield f"| `{one['name']}`{needed} | {one['in']} | {kind(one['schema'])} | {one.get('description', '')} |"
+        yield ""
+    for media, content in row.get("requestBody", {}).get("content", {}).items():
+        yield from (f"Body, `{media}`: {kind(content['schema'])}", "")
+    given = [(status, answer) for status, answer in row["responses"].items() if status.startswith("2")]
+    for status, answer in given:
+        shapes = ", ".join(kind(content["schema"]) for content in answer.get("content", {}).values())
+        yield from (f"Answers {status}{': ' + shapes if shapes else ''}.", "")
+
+
+def fields(shape: dict[str, Any]) -> Iterator[str]:
+    """The members of an object as a table; anything else as JSON."""
+    if "properties" not in shape:
+        yield from ("```json", json.dumps(shape, indent=2, ensure_ascii=False), "```")
+        return
+    yield from ("| field | type | meaning |", "|---|---|---|")
+    for name, one in shape["properties"].items():
+        missing = "" if name in shape.get("required", ()) else " (optional)"
+        yield f"| `{name}`{missing} | {kind(one)} | {one.get('description', '').replace('|', chr(92) + '|')} |"
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """A schema in a few words, with a link to a shape that has a name."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    for many in ("anyOf", "oneOf"):
+        if many in schema:
+            return " or ".join(kind(one) for one in schema[many])
+    if "const" in schema or "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array" and "items" in schema:
+        return f"list of {kind(schema['items'])}"
+    said = schema.get("type", "anything")
+    return " or ".join(said) if isinstance(said, list) else said
+
+
+def event_schema_page() -> str:
+    """What an event holds, from its JSON Schema."""
+    schema = json.loads(events.SCHEMA.read_text())
+    lines = [
+        "# Schema of events",
+        NOTE,
+        "What a webhook's body holds; examples and when each is sent: [events.md](events.md). Version of",
+    ]
+    lines += [
+        f"`data`: {events.FORMAT_VERSION}. The whole schema (JSON Schema 2020-12) is below;",
+        "the tests hold every body against it.",
+        "",
+    ]
+    parts = [("The event", schema), ("data", schema["properties"]["data"])]
+    parts += [(name, one) for name, one in schema["$defs"].items()]
+    for name, shape in parts:
+        lines += [f"## {name}", "", *fields(shape), ""]
+    lines += ["## As JSON Schema", "", "```json", events.SCHEMA.read_text().strip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "metrics.md": metrics_page,
+    "api.md": api_page,
+    "event-schema.md": event_schema_page,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

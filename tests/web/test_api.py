@@ -126,6 +126,7 @@ def test_the_document_is_served_and_the_page_shows_every_call(site):
     for path in DOCUMENT["paths"]:
         assert f"<code>{path}</code>" in page.text
     assert "http://" not in page.text and "https://" not in page.text, "nothing is loaded from elsewhere"
+    assert 'href="/api/v1/"' in site.sign_in("ada", "admin").get("/setup").text, "the Set-up page leads to it"
 
 
 def test_every_call_below_api_v1_is_for_programs_and_in_the_document(site):
@@ -315,6 +316,52 @@ def test_people_and_programs_are_let_in_and_out(site, admin):
     assert number in {one["id"] for one in admin.get("/tokens")["items"]}
     admin.delete(f"/tokens/{number}")
     admin.delete(f"/tokens/{number}", status=404)
+
+
+def test_people_change_roles_and_it_is_written_down(site, admin):
+    site.person("ann", "reviewer")
+    admin.post("/users/ann/role", {"role": "admin"}, status=204)
+    admin.post("/users/ann/disable", status=400)
+    site.person("bea", "admin")
+    admin.post("/users/ann/sign-out", status=204)
+    admin.post("/users/ann/disable", status=204)
+    assert {one["name"]: one["state"] for one in admin.get("/users")["items"]} == {"ann": "disabled", "bea": "active"}
+    admin.post("/users/ann/enable", status=204)
+    admin.post("/users/nobody/enable", status=404)
+    said = [(one["what"], one["detail"]["name"]) for one in admin.everything("/audit")]
+    assert said == [(f"account {deed}", "ann") for deed in ("enable", "disable", "sign-out", "role")]
+    assert {one["who"] for one in admin.get("/audit", who="token:a program")["items"]} == {"token:a program"}
+    Caller(site, "read").get("/audit", status=403)
+
+
+def test_labels_from_elsewhere_come_in_once_and_all_go_out(site, admin):
+    hashes = put_pictures(site)
+    words = [{"sha256": sha256, "category": CLASSES[number % 4]} for number, sha256 in enumerate(hashes)]
+    unknown = {"sha256": "0" * 64, "category": CLASSES[0]}
+    wrong = {"sha256": hashes[0], "category": "nonsense"}
+    first = admin.post("/labels", {"labels": [*words, unknown, wrong]})
+    assert first["labelled"] == 5 and {one["sha256"] for one in first["refused"]} == {"0" * 64, hashes[0]}
+    assert admin.post("/labels", {"labels": words}) == {"labelled": 0, "unchanged": 5, "refused": []}
+    assert {one["sha256"]: one["category"] for one in admin.everything("/labels")} == {
+        one["sha256"]: one["category"] for one in words
+    }
+    two = [{"sha256": hashes[0], "category": CLASSES[1]}, {"sha256": hashes[0], "category": CLASSES[2]}]
+    assert "two categories" in admin.post("/labels", {"labels": two})["refused"][0]["why"]
+    Caller(site, "read").post("/labels", {"labels": words}, status=403)
+
+
+def test_a_users_data_is_counted_first_and_erased_when_that_is_said(site, admin):
+    put_pictures(site)
+    with site.db.write() as session:
+        session.query(File).update({"user": "7"})
+    assert admin.post("/erase", {"user": "7"})["files"] == 5
+    assert len(admin.get("/pictures")["items"]) == 5, "it was only counted"
+    assert admin.post("/erase", {"user": "7", "dry_run": False})["pictures"] == 5
+    assert admin.get("/pictures")["items"] == [] and admin.get("/files")["items"] == []
+    admin.post("/erase", {}, status=400)
+    admin.post("/erase", {"user": "7", "older_than_days": 3}, status=400)
+    admin.post("/erase", {"user": "7", "source": "nowhere"}, status=404)
+    Caller(site, "read", "label").post("/erase", {"user": "7"}, status=403)
 
 
 def test_how_it_stands_and_what_happened(site, reader):

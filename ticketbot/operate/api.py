@@ -7,8 +7,9 @@ from sqlalchemy import select
 
 from ticketbot.db.models import Model as ModelRow
 from ticketbot.deliver import alerts
-from ticketbot.errors import Refused
-from ticketbot.operate import overview, pending, trace
+from ticketbot.errors import Refused, UsageError
+from ticketbot.operate import erase, overview, pending, trace
+from ticketbot.web.access import known_caller
 from ticketbot.web.api import Api, Model
 from ticketbot.web.context import services
 
@@ -60,6 +61,36 @@ class Stories(Model):
     items: list[Story]
 
 
+class Erasure(Model):
+    """Whose files (`user`, and if you like only of one `source`), or how old; not both."""
+
+    user: str | None = Field(None, min_length=1, max_length=200)
+    source: str | None = Field(None, max_length=40)
+    older_than_days: float | None = Field(None, ge=0, le=36500)
+    dry_run: bool = Field(True, description="Only say how much it would be. false erases, and nothing brings it back.")
+
+
+class Erased(Model):
+    """Counts of what was erased, or would be. `models` learned from it: train again; `backups` still hold it."""
+
+    dry_run: bool
+    files: int
+    pictures: int
+    shared: int
+    labels: int
+    predictions: int
+    answers_emptied: int
+    answers_cancelled: int
+    copies: int
+    cached: int
+    trainings: int
+    other_files: int
+    fetched: int
+    indexed: int
+    models: list[str]
+    backups: list[str]
+
+
 @api.get("/status", "read")
 def get_status() -> Status:
     """What waits, what is stuck, what a person should look at."""
@@ -82,3 +113,22 @@ def get_trace(query: TraceQuery) -> Stories:
     if not found:
         raise Refused("not_found", "Nothing is known about it.")
     return Stories(items=[Story.model_validate(one.as_json()) for one in found])
+
+
+@api.post("/erase", "admin")
+def erase_data(body: Erasure) -> Erased:
+    """Erase a user's data, or what is too old, wherever it got to; without `dry_run: false` only count it.
+
+    SQLite's free pages may hold erased rows until `ticketbot erase` compacts the file: this call does not.
+    """
+    made = services()
+    if body.source is not None and body.source not in made.settings.sources:
+        raise Refused("not_found", "There is no such source.")
+    before = None if body.older_than_days is None else made.now() - body.older_than_days * erase.DAY_S
+    wanted = erase.Wanted(body.user, body.source, before)
+    try:
+        who = known_caller().name
+        report = erase.erase(made.db, made.settings, wanted, who=who, now=made.now(), dry_run=body.dry_run)
+    except UsageError as error:
+        raise Refused("bad_request", str(error)) from None
+    return Erased(**vars(report))

@@ -12,7 +12,7 @@ from ticketbot.contracts import store
 from ticketbot.contracts.events import shown_path
 from ticketbot.db.models import File, FileTicket, Label, LabelEvent, Picture, Prediction, Source
 from ticketbot.errors import Refused
-from ticketbot.review import labels, queue
+from ticketbot.review import labels, queue, transfer
 from ticketbot.web.access import known_caller
 from ticketbot.web.api import Api, Model, Page, Paging, cut, place_of
 from ticketbot.web.context import services
@@ -47,7 +47,9 @@ class PictureOut(Model):
     image: str = Field(description="The picture, encoded anew; ?size=thumb, canonical, page or zoom.")
 
 
-class FileOut(Model):
+class PictureFile(Model):
+    """A path in a tree that holds the picture, and the tickets it is on."""
+
     source: str
     path: str
     user: str | None
@@ -85,7 +87,7 @@ class PictureDetail(PictureOut):
     """`version`: of the label; send it along to be told when somebody was quicker."""
 
     version: int
-    files: list[FileOut]
+    files: list[PictureFile]
     predictions: list[PredictionOut]
     events: list[EventOut]
 
@@ -101,6 +103,28 @@ class LabelOut(Model):
     who: str
     at: float
     blind: bool
+
+
+class OneLabel(Model):
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    category: str = Field(max_length=40, description="A category, or junk.")
+
+
+class Import(Model):
+    labels: list[OneLabel] = Field(min_length=1, max_length=1000)
+
+
+class NotTaken(Model):
+    sha256: str
+    why: str
+
+
+class Imported(Model):
+    """`unchanged` had this label already; what is not in `refused` is in."""
+
+    labelled: int
+    unchanged: int
+    refused: list[NotTaken]
 
 
 class EventQuery(Paging):
@@ -202,7 +226,7 @@ def label_picture(sha256: str, body: Word) -> Said:
 
 @api.get("/labels", "read")
 def list_labels(query: LabelQuery) -> Page[LabelOut]:
-    """What every labelled picture is, the latest word first."""
+    """What every labelled picture is, the latest word first. Walked to its end it is the export of all labels."""
     rows = select(Label).order_by(Label.version.desc()).limit(query.limit + 1)
     if query.category is not None:
         rows = rows.where(Label.category == query.category)
@@ -214,6 +238,20 @@ def list_labels(query: LabelQuery) -> Page[LabelOut]:
         found = list(session.scalars(rows))
     shown, following = cut(found, query.limit, lambda row: (row.version,))
     return Page[LabelOut](items=[LabelOut.model_validate(one, from_attributes=True) for one in shown], next=following)
+
+
+@api.post("/labels", "label")
+def import_labels(body: Import) -> Imported:
+    """Label many pictures that are here, by their sha256: labels that exist elsewhere.
+
+    Sent again it changes nothing. The same picture in two categories is refused, the others are taken.
+    """
+    made = services()
+    words = [(one.sha256, one.category) for one in body.labels]
+    who, categories = known_caller().name, made.settings.categories
+    report = transfer.import_words(made.db, words, categories, who=who, now=made.now(), on_label=made.announce)
+    refused = [NotTaken(sha256=sha256, why=why) for sha256, why in report.refused]
+    return Imported(labelled=report.labelled, unchanged=report.unchanged, refused=refused)
 
 
 @api.get("/label-events", "read")
@@ -278,7 +316,7 @@ def _files(session: Session, sha256: str) -> Any:
     for file, source in found:
         mine = [ticket for file_id, ticket in tickets if file_id == file.id]
         own = {name: getattr(file, name) for name in ("user", "state", "reason", "history")}
-        yield FileOut(source=source, path=shown_path(file.path), tickets=mine, **own)
+        yield PictureFile(source=source, path=shown_path(file.path), tickets=mine, **own)
 
 
 def _prediction(said: Prediction) -> PredictionOut:

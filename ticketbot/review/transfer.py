@@ -112,6 +112,27 @@ def import_csv(
     return report
 
 
+def import_words(
+    db: Database,
+    words: Iterable[tuple[str, str]],
+    categories: Sequence[str],
+    *,
+    who: str,
+    now: float,
+    on_label: OnLabel | None = None,
+) -> ImportReport:
+    """Label pictures that are here by (sha256, label)."""
+    report = ImportReport()
+    said = _Said(report)
+    for sha256, label in words:
+        if label in (*categories, JUNK):
+            said.by_hash(sha256, sha256, label)
+        else:
+            report.refused.append((sha256, f"{label!r} is not a category"))
+    _record(db, said.labels(), report, who, now, on_label)
+    return report
+
+
 def export_csv(db: Database, path: Path) -> int:
     """Write every label, sorted by sha256; returns how many. `at` is ISO 8601, UTC. The file is written whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")

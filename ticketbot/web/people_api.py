@@ -1,18 +1,20 @@
-"""Who am I, who may sign in, which programs may call: /api/v1/me, /users, /tokens."""
+"""Who am I, who may sign in, which programs may call, who did what: /api/v1/me, /users, /tokens, /audit."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from flask import request
 from pydantic import Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from ticketbot.db.models import Account
+from ticketbot.db.models import Account, Audit
 from ticketbot.errors import Refused
 from ticketbot.web import accounts, tokens
 from ticketbot.web.access import known_caller
-from ticketbot.web.api import Api, Model
+from ticketbot.web.api import Api, Model, Page, Paging, cut, place_of
 from ticketbot.web.audit import note
 from ticketbot.web.context import services
 
@@ -56,6 +58,24 @@ class Invitation(Model):
 
 class Invited(Model):
     link: str = Field(description="Works once, for a day; its owner chooses the password.")
+
+
+class NewRole(Model):
+    role: Role
+
+
+class AuditQuery(Paging):
+    who: str | None = Field(None, max_length=200, description="Only what this person or program did.")
+
+
+class AuditOut(Model):
+    """`what` was done, and `detail` about it; never a secret."""
+
+    id: int
+    at: float
+    who: str
+    what: str
+    detail: dict[str, Any] | None
 
 
 class TokenOut(Model):
@@ -111,16 +131,42 @@ def invite_user(body: Invitation) -> Invited:
     return Invited(link=accounts.invite_link(made.settings.general.base_url, secret))
 
 
+@api.post("/users/<name>/role", "admin")
+def set_user_role(name: str, body: NewRole) -> None:
+    """Give somebody another role. The last administrator stays one."""
+    _change(name, "role", lambda session, account: accounts.set_role(session, account, body.role))
+
+
 @api.post("/users/<name>/disable", "admin")
 def disable_user(name: str) -> None:
     """Sign somebody out everywhere and let them in no more."""
-    made = services()
-    with made.db.write() as session:
-        account = accounts.find(session, name)
-        if account is None:
-            raise Refused("not_found", "There is no such account.")
-        accounts.disable(session, account, made.now())
-        note(session, made.now(), known_caller().name, "account disable", name=account.name, role=account.role)
+    _change(name, "disable", lambda session, account: accounts.disable(session, account, services().now()))
+
+
+@api.post("/users/<name>/enable", "admin")
+def enable_user(name: str) -> None:
+    """Let somebody in again."""
+    _change(name, "enable", lambda session, account: setattr(account, "disabled_at", None))
+
+
+@api.post("/users/<name>/sign-out", "admin")
+def sign_out_user(name: str) -> None:
+    """End all of somebody's sign-ins."""
+    _change(name, "sign-out", lambda session, account: accounts.sign_out_everywhere(session, account.id))
+
+
+@api.get("/audit", "admin")
+def list_audit(query: AuditQuery) -> Page[AuditOut]:
+    """Who did what, the latest first."""
+    rows = select(Audit).order_by(Audit.id.desc()).limit(query.limit + 1)
+    if query.who is not None:
+        rows = rows.where(Audit.who == query.who)
+    if (place := place_of(query.cursor, int)) is not None:
+        rows = rows.where(Audit.id < place[0])
+    with services().db.read() as session:
+        found = list(session.scalars(rows))
+    shown, following = cut(found, query.limit, lambda row: (row.id,))
+    return Page[AuditOut](items=[AuditOut.model_validate(one, from_attributes=True) for one in shown], next=following)
 
 
 @api.get("/tokens", "admin")
@@ -153,6 +199,17 @@ def revoke_token(token_id: str) -> None:
         if not tokens.revoke(session, token_id, made.now()):
             raise Refused("not_found", "There is no such token, or it was revoked before.")
         note(session, made.now(), known_caller().name, "token revoked", id=token_id)
+
+
+def _change(name: str, deed: str, do: Callable[[Session, Account], object]) -> None:
+    """Do something with an account, and write down who did."""
+    made = services()
+    with made.db.write() as session:
+        account = accounts.find(session, name)
+        if account is None:
+            raise Refused("not_found", "There is no such account.")
+        do(session, account)
+        note(session, made.now(), known_caller().name, f"account {deed}", name=account.name, role=account.role)
 
 
 def _user(account: Account) -> UserOut:
