@@ -27,6 +27,7 @@ from ticketbot.db.slots import forget_old_slots
 from ticketbot.deliver import corrections, outbox, send
 from ticketbot.errors import NotReady, UsageError
 from ticketbot.operate import erase, notices, pending
+from ticketbot.retrain import clean as cleaning
 from ticketbot.retrain import run as retraining
 from ticketbot.retrain import shelf
 from ticketbot.review import folders, labels, pictures, transfer
@@ -116,6 +117,12 @@ def retrain_if_due(app: App) -> retraining.Outcome | None:
     return retraining.retrain(app.db, app.settings, app.decoders, cause="labels", now=app.now, stopping=app.stopping)
 
 
+def clean_if_due(app: App) -> Counts:
+    """Which labels may be wrong? People decide on the Clean page; see retrain/due.py for when."""
+    done = cleaning.clean(app.db, app.settings, app.decoders, now=app.now, stopping=app.stopping)
+    return {"cleanings": 0 if done is None else 1}
+
+
 def classify(app: App) -> Counts:
     """What are the pictures that the champion has not seen? Without a model they wait."""
     with app.db.read() as session:
@@ -198,8 +205,7 @@ def tidy(app: App) -> Counts:
 
 def one_round(app: App) -> dict[str, Any]:
     """Everything once, by hand. -> {"steps": counts a step, "pending": what waits, "stuck": sentences}"""
-    steps = {"inbound": receive(app), **poll(app), "labels": read_labels(app)}
-    steps |= {"classify": classify(app), "deliver": deliver(app)}
+    steps = {**poll(app), "labels": read_labels(app), "classify": classify(app), "deliver": deliver(app)}
     return {"steps": steps, **_state(app)}
 
 

@@ -60,6 +60,7 @@ def jobs(app: App) -> list[Job]:
         Job("notices", times.notices_s, flow.tell_chat),
         Job("labels", times.labels_s, flow.read_labels),
         Job("retrain", times.retrain_s, flow.retrain_if_due),
+        Job("clean", times.retrain_s, flow.clean_if_due),
         Job("sweep", times.sweep, flow.sweep),
         Job("tidy", times.tidy, flow.tidy),
         Job("classify", times.classify_s, flow.classify, everywhere=True),

@@ -42,6 +42,7 @@ from ticketbot.db.models import (
     SecondOpinion,
     SortedCopy,
     Source,
+    Suspect,
     Ticket,
     TicketIndex,
     Tombstone,
@@ -310,6 +311,7 @@ def _forget_picture(session: Session, db: Database, sha256: str, stands_for: str
     defaults = {"lease_until": 0.0, "token": 0, "review_until": 0.0}
     session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
     session.execute(delete(SecondOpinion).where(SecondOpinion.sha256 == sha256))
+    session.execute(delete(Suspect).where(Suspect.sha256 == sha256))
     report.labels += session.execute(delete(Label).where(Label.sha256 == sha256)).rowcount  # type: ignore[attr-defined]
     done = session.execute(delete(Prediction).where(Prediction.sha256 == sha256))
     report.predictions += done.rowcount  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ class Due:
 def due(facts: Facts, rules: Rules, now: float, *, asked: bool = False) -> Due:
     """Decide. `asked`: a person wants it, so new labels and the interval do not matter; the minimum does."""
     if facts.running:
-        return Due(False, "a training is running", blocked=True)
+        return Due(False, "a training or a cleaning is running", blocked=True)
     if few := too_few(facts.labels, rules.min_per_category):
         return Due(False, f"every category needs {rules.min_per_category} labels: {few}", blocked=True)
     if asked:
@@ -49,6 +49,34 @@ def due(facts: Facts, rules: Rules, now: float, *, asked: bool = False) -> Due:
         wait_s = rules.min_interval_s - (now - facts.last_started_at)
         return Due(False, f"the last training began too recently; {wait_s:.0f} s to wait")
     return Due(True, f"{facts.new_labels} new labels")
+
+
+@dataclass(frozen=True)
+class CleanFacts:
+    """trained_at, cleaned_at: when a training and a cleaning last began; new_words: labels changed since the latter."""
+
+    labels: Mapping[str, int]
+    running: bool
+    trained_at: float | None
+    cleaned_at: float | None
+    new_words: bool
+
+
+def clean_due(facts: CleanFacts, rules: Rules, interval_s: float, now: float, *, asked: bool = False) -> Due:
+    """Is it time to look for wrong labels? By itself not before the first training, and every `interval_s` (0: never).
+
+    `asked`: a person wants it, so only what blocks it matters.
+    """
+    if facts.running:
+        return Due(False, "a training or a cleaning is running", blocked=True)
+    if few := too_few(facts.labels, rules.min_per_category):
+        return Due(False, f"every category needs {rules.min_per_category} labels: {few}", blocked=True)
+    if asked:
+        return Due(True, "asked for")
+    since = facts.cleaned_at if facts.cleaned_at is not None else facts.trained_at
+    if not interval_s or since is None or not facts.new_words or now - since < interval_s:
+        return Due(False, "nothing new, or too recently")
+    return Due(True, "labels changed since the last cleaning")
 
 
 def too_few(labels: Mapping[str, int], minimum: int) -> str:

@@ -57,6 +57,14 @@ def command(settings: Settings, snapshot: Path, out: Path, champion: Path | None
     return words
 
 
+def clean_command(settings: Settings, snapshot: Path, out: Path) -> list[str]:
+    """The command line that ranks a snapshot's labels: suspects.csv in `out`."""
+    words = [word.replace("{python}", sys.executable) for word in settings.retrain.command]
+    words += ["clean", str(snapshot), "--out", str(out), "--most", "1", "--progress-json"]
+    words += ["--cache", str(settings.data_dir / "cache" / "trainer")]
+    return [*words, "--recipe", settings.retrain.recipe] if settings.retrain.recipe else words
+
+
 def run(
     words: list[str],
     folder: Path,

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
-from ticketbot.db.models import Label, Picture, Switch, Training
+from ticketbot.db.models import Cleaning, Label, Lease, Picture, Switch, Training
 from ticketbot.errors import Conflict, NotReady, TicketbotError
 from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
@@ -30,6 +31,10 @@ BEAT_S = 5.0
 SILENT_S = 120.0
 # The switch of `ask`.
 WISH = "retrain.asked"
+Kind = type[Training] | type[Cleaning]
+TABLES: tuple[tuple[Kind, str], ...] = ((Training, "training"), (Cleaning, "cleaning"))
+# The lease row that who begins one locks for a moment.
+TURN = "trainer"
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def retrain(
     Raises NotReady or Conflict when it was asked for and cannot be.
     """
     bury_silent(db, now())
-    if not asked and (who := _wish(db)) is not None:
+    if not asked and (who := wish(db, WISH)) is not None:
         asked, cause = True, f"asked for by {who}"
     answer = is_due(db, settings, now(), asked=asked)
     if not answer.due:
@@ -88,31 +93,47 @@ def retrain(
     return outcome
 
 
-def ask(db: Database, who: str, now: float) -> None:
+def ask(db: Database, who: str, now: float, name: str = WISH) -> None:
     """A person wants a training now; the worker takes the wish at its next look. Asking twice is one wish."""
     with db.write() as session:
-        session.execute(db.insert(Switch).values(name=WISH, value="asked", who=who, at=now).on_conflict_do_nothing())
+        session.execute(db.insert(Switch).values(name=name, value="asked", who=who, at=now).on_conflict_do_nothing())
 
 
-def _wish(db: Database) -> str | None:
-    """Who asked for a training, if somebody did; taken once."""
+def wish(db: Database, name: str) -> str | None:
+    """Who asked for this, if somebody did; taken once."""
     with db.read() as session:
-        if session.get(Switch, WISH) is None:
+        if session.get(Switch, name) is None:
             return None
     with db.write() as session:
-        return session.scalar(delete(Switch).where(Switch.name == WISH).returning(Switch.who))
+        return session.scalar(delete(Switch).where(Switch.name == name).returning(Switch.who))
 
 
 def bury_silent(db: Database, now: float) -> int:
-    """Trainings whose service died are reported as failed. -> how many."""
+    """Trainings and cleanings whose service died are reported as failed. -> how many."""
     buried = 0
     with db.write() as session:
-        for row in session.scalars(select(Training).where(Training.state == "running")):
-            if now - (row.progress or {}).get("beat_at", row.started_at) > SILENT_S:
-                row.state, row.finished_at = "failed", now
-                row.message = "the service ended while it was training"
-                buried += 1
+        for table, doing in TABLES:
+            rows: list[Any] = list(session.scalars(select(table).where(table.state == "running")))
+            for row in rows:
+                if now - (row.progress or {}).get("beat_at", row.started_at) > SILENT_S:
+                    row.state, row.finished_at = "failed", now
+                    row.message = f"the service ended while it was {doing}"
+                    buried += 1
     return buried
+
+
+def is_busy(session: Session) -> bool:
+    """Is a training or a cleaning running? Never two at once: each may take all the memory we allow."""
+    return any(session.scalar(select(table.id).where(table.state == "running")) for table, _ in TABLES)
+
+
+def alone(db: Database, session: Session) -> None:
+    """From here to the end of the transaction nobody else begins a training or a cleaning. Raises Conflict."""
+    free = db.insert(Lease).values(name=TURN, holder="", until=0.0, token=0).on_conflict_do_nothing()
+    session.execute(free)
+    session.execute(select(Lease.name).where(Lease.name == TURN).with_for_update())
+    if is_busy(session):
+        raise Conflict("a training or a cleaning is running")
 
 
 def folder_of(settings: Settings, training_id: int) -> Path:
@@ -122,7 +143,7 @@ def folder_of(settings: Settings, training_id: int) -> Path:
 
 def _facts(db: Database, settings: Settings) -> Facts:
     with db.read() as session:
-        running = session.scalar(select(Training.id).where(Training.state == "running")) is not None
+        running = is_busy(session)
         last = session.scalar(select(func.max(Training.started_at)))
         seen = session.scalar(
             select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
@@ -140,6 +161,7 @@ def _begin(db: Database, cause: str, now: float) -> int:
     row = Training(state="running", cause=cause, started_at=now, progress={"stage": "snapshot", "beat_at": now})
     try:
         with db.write() as session:
+            alone(db, session)
             session.add(row)
     except IntegrityError:
         raise Conflict("a training is running") from None
@@ -157,10 +179,10 @@ def _train(
 ) -> Outcome:
     folder = folder_of(settings, training_id)
     shutil.rmtree(folder, ignore_errors=True)
-    beat = _Beat(db, training_id, now, progress)
+    beat = Beat(db, training_id, now, progress)
     made = snapshot.make(db, settings, decoders, folder / "snapshot", now(), stopping, beat)
     failpoint("training.snapshot")
-    _note(db, training_id, labels_until=made.labels_until, n_pictures=len(made.items))
+    note(db, training_id, labels_until=made.labels_until, n_pictures=len(made.items))
     reigning = shelf.champion(db)
     place = shelf.folder_of(settings, reigning.id) if reigning else None
     out = folder / "bundle"
@@ -185,8 +207,9 @@ def _train(
     return Outcome(training_id, end.state, manifest.model_id, said)
 
 
-class _Beat:
-    """Keeps the training's row fresh: the last progress, and that its keeper lives. At most a write a second."""
+class Beat:
+    """Keeps the row of a training (or cleaning) fresh: the last progress, and that its keeper lives. At most a write a
+    second."""
 
     def __init__(
         self,
@@ -194,8 +217,9 @@ class _Beat:
         training_id: int,
         now: Callable[[], float],
         also: Callable[[dict[str, Any]], None] | None,
+        table: Kind = Training,
     ) -> None:
-        self.db, self.training_id, self.now, self.also = db, training_id, now, also
+        self.db, self.training_id, self.now, self.also, self.table = db, training_id, now, also, table
         self.last: dict[str, Any] = {"stage": "snapshot"}
         self.written, self.new = 0.0, False
 
@@ -211,14 +235,15 @@ class _Beat:
     def write(self) -> None:
         """Write the last progress now."""
         self.written, self.new = time.monotonic(), False
-        _note(self.db, self.training_id, progress={**self.last, "beat_at": self.now()})
+        note(self.db, self.training_id, self.table, progress={**self.last, "beat_at": self.now()})
 
 
-def _note(db: Database, training_id: int, **values: Any) -> None:
+def note(db: Database, row_id: int, table: Kind = Training, **values: Any) -> None:
+    """Write down something about a training or a cleaning."""
     with db.write() as session:
-        session.execute(update(Training).where(Training.id == training_id).values(**values))
+        session.execute(update(table).where(table.id == row_id).values(**values))
 
 
 def _finish(db: Database, outcome: Outcome, now: float) -> None:
-    values = {"state": outcome.state, "model_id": outcome.model_id, "message": outcome.message, "finished_at": now}
-    _note(db, outcome.training_id, **values)
+    said = {"state": outcome.state, "model_id": outcome.model_id, "message": outcome.message}
+    note(db, outcome.training_id, Training, **said, finished_at=now)

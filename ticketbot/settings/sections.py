@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from apscheduler.triggers.cron import CronTrigger
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 RESERVED_CATEGORIES = {"unsure", "junk"}
 CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -22,6 +23,17 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _cron(value: str) -> str:
+    try:
+        CronTrigger.from_crontab(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; five fields, as in crontab") from None
+    return value
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
 
 
 class Section(BaseModel):
@@ -186,6 +198,7 @@ class Review(Section):
 class Retrain(Section):
     min_new_labels: Positive
     min_interval_s: Seconds
+    clean_interval_s: Seconds
     min_per_category: Positive
     arch: Literal["auto", "resnet34", "efficientnet_lite0"]
     weights: str
@@ -263,7 +276,7 @@ class Chat(Section):
     urls: tuple[str, ...]
     events: tuple[Literal["labels", "models", "deliveries", "weekly"], ...]
     labels_needed: Positive
-    weekly: str
+    weekly: Cron
     slack_secret: str
     mattermost_token: str
     allow: tuple[str, ...]
@@ -278,8 +291,8 @@ class Schedule(Section):
     deliver_s: Annotated[float, Field(gt=0)]
     labels_s: Annotated[float, Field(gt=0)]
     retrain_s: Annotated[float, Field(gt=0)]
-    sweep: str
-    tidy: str
+    sweep: Cron
+    tidy: Cron
     lease_s: Annotated[float, Field(gt=0)]
 
 

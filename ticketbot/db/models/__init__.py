@@ -36,7 +36,7 @@ from ticketbot.db.models.collect import (
 from ticketbot.db.models.deliver import ANSWER_STATES, Answer, Attempt, EndpointState, Redelivery, Said, Ticket
 from ticketbot.db.models.jobs import JobSlot, Lease, Switch
 from ticketbot.db.models.people import Account, ApiToken, Audit, LoginBucket, WebSession
-from ticketbot.db.models.retrain import Training
+from ticketbot.db.models.retrain import Cleaning, Suspect, Training
 from ticketbot.db.models.review import Label, LabelEvent, SecondOpinion, SortedCopy
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Attempt",
     "Audit",
     "Base",
+    "Cleaning",
     "Directory",
     "EndpointState",
     "File",
@@ -69,6 +70,7 @@ __all__ = [
     "SecondOpinion",
     "SortedCopy",
     "Source",
+    "Suspect",
     "Switch",
     "Ticket",
     "TicketIndex",
