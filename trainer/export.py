@@ -1,7 +1,7 @@
 """How does a trained network become files that serve, and are they the same network?
 
 The ONNX graph takes pixels and gives logits; onnxruntime and torch must agree on every validation picture to 1e-3, or
-nothing is written.
+nothing is written. Of that graph an int8 one is made, which serves when it is shown to say the same (trainer.quantize).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import platform
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -30,36 +31,103 @@ from ticketbot.imaging.decode import DecoderPool
 from ticketbot.judge import golden, trust
 from ticketbot.judge.engine import INPUT, OUTPUT, Engine
 from ticketbot.judge.temperature import softmax
-from trainer import report
+from trainer import pickled, quantize, report
 from trainer.data.pictures import DECODERS, TIMEOUT_S, Dataset
+from trainer.recipe import Export
 from trainer.trained import Trained, logits_of
 
 if TYPE_CHECKING:
     from trainer.run import Measured
 
-ONNX = "model.onnx"
+ONNX, INT8 = "model.onnx", "model.int8.onnx"
 PARITY = 1e-3
 GOLDEN_PICTURES = 8
 OPSET = 20
 PACKAGES = ("torch", "torchvision", "fastai", "onnx", "onnxruntime", "scikit-learn", "numpy", "pillow")
 
 
+@dataclass(frozen=True)
+class Network:
+    """The file that serves. parity: for the manifest. logits: int8's answers for the held-out pictures (N x C), by the
+    network that is measured; None when fp32 serves, whose answers are torch's.
+    """
+
+    file: str
+    parity: dict[str, Any]
+    logits: NDArray[np.float32] | None = None
+
+
+def network(
+    folder: Path,
+    module: nn.Module,
+    before: nn.Module,
+    shown: NDArray[np.uint8],
+    y: NDArray[np.int64],
+    samples: NDArray[np.uint8],
+    temperature: float,
+    recipe: Export,
+) -> Network:
+    """Make the ONNX file of `module` in `folder`: int8 when it says the same as fp32 does, else fp32 and why.
+
+    before: the network as it was measured (module, or the same with another head). shown (N x px x px x 3): what fp32
+    is compared with torch on; y: their classes when they are held out, else empty. samples: to find int8's ranges by.
+    Raises TrainingFailed when ONNX and torch differ by more than 1e-3.
+    """
+    to_onnx(module, shown.shape[1], folder / ONNX)
+    exact = _logits(folder / ONNX, shown)
+    said = parity(exact, logits_of(module, shown))
+    if not recipe.int8:
+        return Network(ONNX, {**said, "precision": "fp32", "reason": "the recipe wants no int8"})
+    if len(y) < quantize.least(recipe.int8_same):
+        return Network(ONNX, {**said, "precision": "fp32", "reason": quantize.too_few(len(y), recipe.int8_same)})
+    quantize.to_int8(folder / ONNX, folder / INT8, samples)
+    agreed = quantize.agreement(
+        softmax(exact, temperature), _served(folder / INT8, shown, temperature), y, recipe.int8_same
+    )
+    said |= {"precision": "int8" if agreed.passes else "fp32", "reason": agreed.reason, "int8": asdict(agreed)}
+    (folder / (ONNX if agreed.passes else INT8)).unlink()
+    if not agreed.passes:
+        return Network(ONNX, said)
+    return Network(INT8, said, _before(folder, module, before, shown))
+
+
+def _before(folder: Path, module: nn.Module, before: nn.Module, shown: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The int8 answers of the network that is measured: with its own head."""
+    now, then = module.state_dict(), before.state_dict()
+    other = {name: value.numpy() for name, value in then.items() if not torch.equal(value, now[name])}
+    if not other:
+        return _logits(folder / INT8, shown)
+    path = folder / ".before.onnx"
+    quantize.with_values(folder / INT8, path, other)
+    try:
+        return _logits(path, shown)
+    finally:
+        path.unlink()
+
+
 def fill(
     folder: Path,
     manifest: bundle.Manifest,
     trained: Trained,
-    inputs: NDArray[np.uint8],
-    shown: Dataset,
+    shown: NDArray[np.uint8],
     data: Dataset,
     measured: Measured,
-) -> bundle.Manifest:
-    """Everything but the manifest into `folder`; returns it with parity. Raises TrainingFailed above 1e-3."""
-    to_onnx(trained.module, manifest.stages[0].input_px, folder / ONNX)
-    manifest = replace(manifest, parity=parity(trained.module, folder / ONNX, inputs))
-    some = inputs[np.linspace(0, len(inputs) - 1, min(GOLDEN_PICTURES, len(inputs))).astype(int)]
-    golden.write(folder, [(some, _served(folder / ONNX, some, manifest.temperature))])
+    recipe: Export,
+) -> None:
+    """What stands beside the network: golden answers, the report, and export.pkl when it is wanted."""
+    (stage,) = manifest.stages
+    some = shown[np.linspace(0, len(shown) - 1, min(GOLDEN_PICTURES, len(shown))).astype(int)]
+    golden.write(folder, [(some, _served(folder / stage.file, some, manifest.temperature))])
     (folder / "report.html").write_text(report.page(manifest, trained, data, measured), "utf-8")
-    return manifest
+    if recipe.fastai:
+        pickled.write(
+            trained.module.get_submodule("body"),
+            manifest.temperature,
+            manifest.classes,
+            stage.input_px,
+            stage.geometry,
+            folder,
+        )
 
 
 def seal(folder: Path, manifest: bundle.Manifest, secret: bytes | None) -> bundle.Manifest:
@@ -91,15 +159,23 @@ def to_onnx(module: nn.Module, px: int, path: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("n")},),
             verbose=False,
         )
+    _without_traces(path)
 
 
-def parity(module: nn.Module, path: Path, inputs: NDArray[np.uint8]) -> dict[str, Any]:
-    """The largest difference of a logit between torch and onnxruntime over all pictures."""
-    found = _logits(path, inputs)
-    worst = float(np.abs(found - logits_of(module, inputs)).max())
+def _without_traces(path: Path) -> None:
+    """The exporter notes where in which files each step was made: paths of this machine, for nobody elsewhere."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    onnx.save(model, path)
+
+
+def parity(found: NDArray[np.float32], trained: NDArray[np.float32]) -> dict[str, Any]:
+    """The largest difference of a logit (N x C) between onnxruntime and torch. Raises TrainingFailed above 1e-3."""
+    worst = float(np.abs(found - trained).max())
     if not worst <= PARITY:
         raise TrainingFailed(f"the exported model differs from the trained one by {worst:.3g}; allowed {PARITY}")
-    return {"max_abs_diff": worst, "n": len(inputs)}
+    return {"max_abs_diff": worst, "n": len(found)}
 
 
 def answers(engine: Engine, paths: Sequence[Path]) -> NDArray[np.float64]:

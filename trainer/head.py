@@ -57,7 +57,17 @@ def fit(
     outside = out_of_fold(x, y, groups, classes, recipe, seed, drawn)
     weight, bias = linear(x, y, classes, recipe.strength, seed)
     progress.say("head", 1, 1)
-    return Trained(_module(weight, bias, recipe), outside)
+    judged = [one for one, is_drawn in zip(pictures, drawn, strict=True) if not is_drawn]
+    return Trained(_module(weight, bias, recipe), outside, judged=judged if len(judged) == len(outside[1]) else ())
+
+
+def refit(
+    pictures: Sequence[Picture], classes: int, recipe: Head, view: View, cache: Cache, progress: Progress, seed: int
+) -> nn.Module:
+    """The network with a head trained on all of `pictures`, and nothing measured."""
+    x = features(pictures, recipe, view, cache, progress)
+    y = np.array([one.label for one in pictures], dtype=np.int64)
+    return _module(*linear(x, y, classes, recipe.strength, seed), recipe)
 
 
 def out_of_fold(

@@ -72,8 +72,17 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Export:
+    int8: bool
+    int8_pictures: int
+    int8_same: float
+    fastai: bool
+
+
+@dataclass(frozen=True)
 class Recipe:
     data: Data
+    export: Export
     efficientnet_lite0: Head
     resnet34: Network
 

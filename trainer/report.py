@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ticketbot.contracts.bundle import Manifest
 from ticketbot.judge.calibration import expected_error, reliability
-from trainer.data.pictures import Dataset
+from ticketbot.judge.temperature import softmax
+from trainer.data.pictures import Dataset, name_of
 from trainer.trained import Trained
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ def page(manifest: Manifest, trained: Trained, data: Dataset, measured: Measured
         _accuracy(manifest),
         _data(manifest, data),
         _confusion(manifest),
+        _suspects(manifest, trained, data, measured),
         _promises(manifest),
         _reliability(measured),
         _curve(trained.curve),
         "<h2>Recipe</h2><pre>" + escape(json.dumps(manifest.recipe, indent=1)) + "</pre>",
+        _network(manifest),
         "<h2>Versions</h2>" + table(["package", "version"], sorted(manifest.versions.items())),
     ]
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(manifest.model_id)}</title>'
@@ -94,6 +97,46 @@ def _confusion(manifest: Manifest) -> str:
     return "<h2>Confusion</h2><p>Rows: what it is; columns: what the model says.</p>" + table(
         ["", *next(iter(found.values()))], rows
     )
+
+
+SUSPECTS = 25
+
+
+def _suspects(manifest: Manifest, trained: Trained, data: Dataset, measured: Measured) -> str:
+    """Names, no pictures: a report is kept when a user's pictures are long erased."""
+    held = [one for one in data.pictures if one.split == "holdout"]
+    asked = list(zip(held, measured.probs, strict=True))
+    if trained.judged:
+        asked += zip(trained.judged, softmax(trained.calibration[0], measured.temperature), strict=True)
+    doubted = [(one, row) for one, row in asked if row.argmax() != one.label]
+    doubted.sort(key=lambda pair: float(pair[1][pair[0].label]))
+    rows = [
+        (
+            name_of(one, data.root),
+            "held out" if one in held else "learned from",
+            manifest.classes[one.label],
+            f"{row[one.label]:.1%}",
+            f"{manifest.classes[row.argmax()]} {row.max():.1%}",
+        )
+        for one, row in doubted[:SUSPECTS]
+    ]
+    text = (
+        f"<p>Wrong labels, or hard pictures: {len(doubted)} of {len(asked)} are called something else by a model "
+        "that did not learn from them; the likeliest wrong first. <code>trainer clean</code> shows them.</p>"
+    )
+    head = ["picture", "", "label", "how likely", "called"]
+    return "<h2>Suspects</h2>" + text + (table(head, rows) if rows else "")
+
+
+def _network(manifest: Manifest) -> str:
+    found = manifest.parity
+    stages = ", ".join(f"{one.file} ({one.input_px} px, {one.geometry})" for one in manifest.stages)
+    text = (
+        f"<p>{escape(manifest.arch)}, weights to begin with: {escape(manifest.weights)}. Serves: {escape(stages)} in "
+        f"{found['precision']}: {escape(found['reason'])}. ONNX differs from torch by {found['max_abs_diff']:.1e} at "
+        f"most (logits of {found['n']} pictures).</p>"
+    )
+    return "<h2>Network</h2>" + text
 
 
 def _promises(manifest: Manifest) -> str:

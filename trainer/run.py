@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,13 +97,28 @@ def concluded(
 ) -> bundle.Manifest:
     """Measure, judge, and write the bundle. Raises TrainingFailed when the export differs from the training."""
     choice, view, data, held = ground.choice, ground.view, ground.data, ground.held
-    measured = measure(trained, held, order, cache, view)
-    verdict = judge(measured, data, held, order)
-    trained = _refitted(trained, data, choice, order, view, cache, progress)
+    shown = pictures.inputs((held if held.pictures else ground.train).pictures, cache, view)
+    logits = logits_of(trained.module, shown) if held.pictures else np.zeros((0, len(held.classes)), np.float32)
+    measured = measure(trained, logits, held, order)
+    final = _refitted(trained, data, choice, order, view, cache, progress)
     progress.say("export", 0, 1)
-    manifest = _manifest(order, choice, view, data, held, trained, measured, verdict, started_at)
-    shown = held if held.pictures else ground.train
-    manifest = _written(order, manifest, trained, shown, measured, data, cache, view)
+    with _new_folder(order.out) as folder:
+        network = export.network(
+            folder,
+            final.module,
+            trained.module,
+            shown,
+            held.labels(),
+            _samples(ground, order, cache),
+            measured.temperature,
+            order.recipe.export,
+        )
+        if network.logits is not None:  # what serves is what is measured
+            measured = measure(trained, network.logits, held, order)
+        verdict = judge(measured, data, held, order)
+        manifest = _manifest(order, choice, view, data, held, final, measured, verdict, network, started_at)
+        export.fill(folder, manifest, final, shown, data, measured, order.recipe.export)
+        manifest = export.seal(folder, manifest, order.sign_key)
     progress.say("export", 1, 1)
     return manifest
 
@@ -157,12 +173,10 @@ def lessons_for(
     return teach.lessons(train.pictures, order.recipe, teacher_view(order.recipe), cache, progress, order.seed)
 
 
-def measure(trained: Trained, held: Dataset, order: Order, cache: Cache, view: View) -> Measured:
-    """Temperature from the calibration pictures; thresholds and metrics from the held-out ones."""
+def measure(trained: Trained, logits: NDArray[np.float32], held: Dataset, order: Order) -> Measured:
+    """Temperature from the calibration pictures; thresholds and metrics from the held-out ones' logits (N x C)."""
     t = temperature.fit(*trained.calibration)
     y = held.labels()
-    inputs = pictures.inputs(held.pictures, cache, view)
-    logits = logits_of(trained.module, inputs) if len(y) else np.zeros((0, len(held.classes)), np.float32)
     probs = temperature.softmax(logits, t)
     proven = dict(zip(held.classes, thresholds.fit(probs, y, order.promise, order.delta), strict=True))
     found = metrics.evaluate(probs, y, held.classes, proven, delta=order.delta) if len(y) else {"n": 0}
@@ -253,12 +267,16 @@ def _refitted(
     """A folder's held-out pictures have done their duty: learn from them too. A snapshot's are never learned from."""
     if choice.arch != body.SMALL or data.is_snapshot or not order.recipe.efficientnet_lite0.refit:
         return trained
-    again = fit(_with_extra(data, choice.arch, order, cache, view, progress), choice, order, view, cache, progress)
+    from trainer import head
+
+    every = _with_extra(data, choice.arch, order, cache, view, progress).pictures
+    part = order.recipe.efficientnet_lite0
+    again = head.refit(every, len(data.classes), part, view, cache, progress, order.seed)
     note = (
         "measured on held-out pictures; afterwards the head was fitted again on all pictures, the held-out ones too; "
         "accuracy, temperature and thresholds are those of the model before that"
     )
-    return replace(again, notes=[*again.notes, note])
+    return replace(trained, module=again, notes=[*trained.notes, note])
 
 
 def _manifest(
@@ -270,9 +288,10 @@ def _manifest(
     trained: Trained,
     measured: Measured,
     verdict: dict[str, Any],
+    network: export.Network,
     started_at: float,
 ) -> bundle.Manifest:
-    """All but files, parity and signature."""
+    """All but files and signature."""
     where = (
         "the snapshot's pinned holdout" if data.is_snapshot else "held-out groups of the folder (sources, look-alikes)"
     )
@@ -295,12 +314,12 @@ def _manifest(
         weights=choice.weights,
         classes=data.classes,
         canonical_px=view.canonical_px,
-        stages=(bundle.Stage(export.ONNX, view.px, view.geometry),),
+        stages=(bundle.Stage(network.file, view.px, view.geometry),),
         temperature=measured.temperature,
         thresholds=measured.thresholds,
         promise={"precision": order.promise, "delta": order.delta},
         metrics=said,
-        parity={},
+        parity=network.parity,
         gate=verdict,
         snapshot=export.snapshot_facts(data, held),
         recipe={**order.recipe.as_json(), "seed": order.seed},
@@ -310,28 +329,24 @@ def _manifest(
     )
 
 
-def _written(
-    order: Order,
-    manifest: bundle.Manifest,
-    trained: Trained,
-    shown: Dataset,
-    measured: Measured,
-    data: Dataset,
-    cache: Cache,
-    view: View,
-) -> bundle.Manifest:
-    """The bundle, written whole beside its place and renamed."""
-    temporary = order.out.with_name(f".{order.out.name}.{uuid.uuid4().hex[:8]}")
+def _samples(ground: Ground, order: Order, cache: Cache) -> NDArray[np.uint8]:
+    """Some training pictures, from all over; drawn ones only when there are no others."""
+    own = [one for one in ground.train.pictures if one.split != pictures.EXTRA] or list(ground.train.pictures)
+    count = min(order.recipe.export.int8_pictures, len(own))
+    return pictures.inputs([own[at * len(own) // count] for at in range(count)], cache, ground.view)
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, renamed to it when all went well, else removed: a bundle is there whole or not at all."""
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
     try:
-        inputs = pictures.inputs(shown.pictures, cache, view)
-        manifest = export.fill(temporary, manifest, trained, inputs, shown, data, measured)
-        manifest = export.seal(temporary, manifest, order.sign_key)
-        temporary.rename(order.out)
+        yield temporary
+        temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return manifest
 
 
 def check_out(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from trainer.data.pictures import Picture
 
 CHUNK = 16
 
@@ -22,6 +25,8 @@ class Trained:
     # One entry a pass: {"pass", "px", "train_loss", "valid_loss", "valid_accuracy"}; empty when nothing was iterated.
     curve: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    # Whose answers `calibration` holds, row by row; empty when nobody noted it.
+    judged: Sequence[Picture] = ()
 
 
 def logits_of(module: nn.Module, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

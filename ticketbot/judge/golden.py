@@ -22,6 +22,8 @@ from ticketbot.judge.engine import Engine
 
 GOLDEN = "golden.npz"
 TOLERANCE = 1e-3
+# Another processor or library rounds in other places, and in eight bits each rounding is a step: up to .011 was seen.
+TOLERANCE_INT8 = 0.05
 MAX_PICTURES = 64
 MAX_UNPACKED_BYTES = 256 * 2**20
 
@@ -43,15 +45,16 @@ def write(folder: Path, stages: Sequence[tuple[NDArray[np.uint8], NDArray[np.flo
 
 
 def check(engine: Engine) -> float:
-    """The largest difference between recorded and present probabilities; raises BundleRefused above TOLERANCE."""
+    """The largest difference between recorded and present probabilities; raises BundleRefused above the tolerance."""
     worst = 0.0
     for number, (pixels, expected) in enumerate(_read(engine)):
         found = engine.probabilities(pixels, number)
         if expected.shape != found.shape or not np.isfinite(expected).all():
             raise BundleRefused(f"{GOLDEN}: recorded answers of stage {number} have the wrong shape or are not finite")
         worst = max(worst, float(np.abs(found - expected).max()))
-    if worst > TOLERANCE:
-        raise BundleRefused(f"the golden pictures get other answers here: off by {worst:.3g}, allowed {TOLERANCE}")
+    allowed = TOLERANCE_INT8 if engine.manifest.parity.get("precision") == "int8" else TOLERANCE
+    if not worst <= allowed:
+        raise BundleRefused(f"the golden pictures get other answers here: off by {worst:.3g}, allowed {allowed}")
     return worst
 
 
