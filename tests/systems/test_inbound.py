@@ -9,15 +9,17 @@ import time
 
 import pytest
 import requests
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.support.loopback import Pages, free_port
 from tests.support.ticket_systems.djhelpdesk import DjangoHelpdesk
 from tests.support.ticket_systems.roundup import Roundup
 from tests.systems.conftest import answered_on, jpeg, resolver
 from ticketbot import flow
+from ticketbot.collect import inbound
 from ticketbot.db.models import FileTicket, InboundEvent, LabelEvent, Ticket
 from ticketbot.errors import SettingsError
+from ticketbot.review import labels
 from ticketbot.web.serving import WebServer
 
 SECRET = "hook-secret-for-tests"
@@ -311,6 +313,72 @@ def test_django_helpdesks_unsigned_webhook_and_a_scheduled_read(whole_with, serv
         look_now(whole)
         assert flow.read_corrections(whole.app) == {"changed": 1}
         assert [(one.new, one.how) for one in labels_of(whole)] == [("reports", "ticket")]
+
+
+def several(whole, zammad, ticket, number):
+    """A ticket with so many pictures that we answered `errors`; their sha256."""
+    files = [(f"{n}.jpg", f"{zammad.url}/{ticket}/{n}") for n in range(number)]
+    for n, (_, url) in enumerate(files):
+        zammad.pages[url.removeprefix(zammad.url)] = (200, {}, jpeg(100 * int(ticket) + n))
+    inbound.queue(whole.app.db, "desk", f"several-{ticket}", zammad.event(ticket, *files), time.time())
+    assert flow.receive(whole.app)["fetched"] == number
+    found = sorted(whole.pictures_of(ticket))
+    for one in found:
+        whole.predict(one)
+    current = {"id": int(ticket), "picture_category": "errors"}
+    zammad.pages[f"/api/v1/tickets/{ticket}"] = (200, {}, json.dumps(current).encode())
+    with whole.app.db.write() as session:
+        session.execute(update(Ticket).values(category="errors", by="m1", due_at=None, answered_at=time.time()))
+        session.execute(update(Ticket).values(look_at=time.time() - 1))
+    return found
+
+
+def a_person_says(whole, sha256, category):
+    with whole.app.db.write() as session:
+        labels.record(session, sha256=sha256, new=category, who="ann", at=time.time(), how="page", key=f"k-{sha256}")
+
+
+def an_agent_sets(whole, zammad, ticket, category):
+    current = {"id": int(ticket), "picture_category": category}
+    zammad.pages[f"/api/v1/tickets/{ticket}"] = (200, {}, json.dumps(current).encode())
+    return flow.read_corrections(whole.app)
+
+
+@pytest.fixture
+def teaching(whole_with, zammad):
+    made = whole_with(
+        {
+            "sources.desk.inbound": {"enabled": True, "secret": SECRET},
+            "sources.desk.corrections": True,
+            "endpoints.desk.url": zammad.url,
+            "endpoints.desk.preset": "zammad",
+            "endpoints.desk.values": {"category_field": "picture_category"},
+            "endpoints.desk.secrets": {"token": "zammad-token"},
+        }
+    )
+    made.poll()
+    return made
+
+
+def test_of_several_pictures_none_is_taught_when_it_is_not_clear_which(teaching, zammad):
+    several(teaching, zammad, "7", 2)
+    assert an_agent_sets(teaching, zammad, "7", "screens") == {"several": 1}
+    assert labels_of(teaching) == []
+
+
+def test_of_several_pictures_the_only_one_nobody_has_labelled_is_taught(teaching, zammad):
+    one, other = several(teaching, zammad, "8", 2)
+    a_person_says(teaching, one, "reports")
+    assert an_agent_sets(teaching, zammad, "8", "screens") == {"changed": 1}
+    word = labels_of(teaching)[-1]
+    assert (word.sha256, word.new, word.who) == (other, "screens", "ticket:desk")
+
+
+def test_a_change_that_a_labelled_picture_explains_teaches_nothing(teaching, zammad):
+    one, _ = several(teaching, zammad, "9", 2)
+    a_person_says(teaching, one, "screens")
+    assert an_agent_sets(teaching, zammad, "9", "screens") == {"several": 1}
+    assert [word.who for word in labels_of(teaching)] == ["ann"]
 
 
 def test_without_the_setting_agents_teach_nothing(whole_with, tmp_path):

@@ -2,7 +2,8 @@
 
 Each ticket that we answered is read again a few times (WAITS_S after the answer), and soon after the system called us
 about it. The preset's own reading steps say which category is on it now. Ours still, or none of ours: nothing follows.
-Another of our categories: a person said so, and the pictures of the ticket get that label, if it is clear which.
+Another of our categories: a person said so, and the picture of the ticket gets that label. Of several pictures one gets
+it when people have said of all others what they are, and none of those is what the ticket now says; else none does.
 
 Off by default (source.corrections): whoever can edit tickets teaches the model.
 """
@@ -19,7 +20,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
-from ticketbot.db.models import File, FileTicket, Said, Source, Ticket
+from ticketbot.db.models import File, FileTicket, Label, Said, Source, Ticket
 from ticketbot.db.rows import rows
 from ticketbot.deliver import preset
 from ticketbot.errors import SettingsError
@@ -154,6 +155,8 @@ def _changed(db: Database, settings: Settings, one: _Answered, category: str, no
         if not rows(session.execute(update(Ticket).where(*mine).values(**values))):
             return "read"  # we said something new meanwhile, or a colleague was quicker
         pictures = _pictures(session, settings, one)
+        if len(pictures) > 1:
+            pictures = _meant(session, pictures, category)
         if len(pictures) != 1:
             log.info("changed by a person, with several pictures", extra={"ticket": one.ticket, "n": len(pictures)})
             return "several"
@@ -179,6 +182,13 @@ def _pictures(session: Session, settings: Settings, one: _Answered) -> list[str]
     said = select(Said.sha256).where(Said.ticket == one.ticket, Said.endpoint == one.endpoint)
     on_it = {found for found in session.scalars(query) if found}
     return sorted(on_it & set(session.scalars(said)) if len(on_it) == 1 else on_it)
+
+
+def _meant(session: Session, pictures: list[str], category: str) -> list[str]:
+    """Which of several the change may be about: those nobody has labelled. None, if a labelled one explains it."""
+    query = select(Label.sha256, Label.category).where(Label.sha256.in_(pictures))
+    labelled = {sha256: said for sha256, said in session.execute(query)}  # noqa: C416
+    return [] if category in labelled.values() else [one for one in pictures if one not in labelled]
 
 
 def _plan_next(db: Database, one: _Answered, at: float | None) -> None:
