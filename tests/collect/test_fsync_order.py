@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.needs import missing
+from ticketbot.contracts import store
 
 STAGE_ONE = """
 import sys
@@ -30,24 +31,30 @@ CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)")
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    return traced(tmp_path_factory.mktemp("strace"))
+    return traced(tmp_path_factory.mktemp("strace"), 1)
 
 
-def traced(tmp_path):
+@pytest.fixture(scope="module")
+def calls_of_many(tmp_path_factory):
+    return traced(tmp_path_factory.mktemp("strace"), store.WHOLE_FROM)
+
+
+def traced(tmp_path, files):
     """(name, arguments) of every successful call that writes, syncs or renames, in order; descriptors are paths."""
     if shutil.which("strace") is None:
         missing("strace is not installed (apt-get install strace)")
     (tmp_path / "erp" / "1").mkdir(parents=True)
-    (tmp_path / "erp" / "1" / "a.jpg").write_bytes(b"\xff\xd8\xff picture")
+    for number in range(files):
+        (tmp_path / "erp" / "1" / f"{number}.jpg").write_bytes(b"\xff\xd8\xff picture %d" % number)
     trace = tmp_path / "trace"
-    watched = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2"
+    watched = "write,pwrite64,fsync,syncfs,fdatasync,rename,renameat,renameat2"
     command = ["strace", "-f", "-y", "-e", f"trace={watched}", "-o", str(trace)]
     done = subprocess.run(
         [*command, sys.executable, "-c", STAGE_ONE, str(tmp_path)], capture_output=True, text=True, check=False
     )
     if "Operation not permitted" in done.stderr:
         missing("strace may not trace here (ptrace)")
-    assert done.stdout.strip() == "1", done.stderr
+    assert done.stdout.strip() == str(files), done.stderr
     found = [CALL.search(line) for line in trace.read_text().splitlines()]
     return [(call.group(1), call.group(2)) for call in found if call and int(call.group(3)) >= 0]
 
@@ -74,3 +81,16 @@ def test_bytes_name_folder_and_only_then_the_row(calls):
 def test_a_new_folder_is_synced_into_its_parent_before_the_picture_is_named(calls):
     parent = first(calls, "fsync", r"/staging>")
     assert parent < first(calls, "rename.*", r"\.part")
+
+
+def test_of_many_the_file_system_is_synced_before_the_names_and_before_the_rows(calls_of_many):
+    calls = calls_of_many
+    written = [at for at, call in enumerate(calls) if call[0] == "write" and ".part>" in call[1]]
+    renamed = [at for at, call in enumerate(calls) if call[0].startswith("rename") and ".part" in call[1]]
+    assert len(renamed) == store.WHOLE_FROM
+    bytes_synced = first(calls, "syncfs", "/staging>", max(written))
+    assert bytes_synced < min(renamed)
+    names_synced = first(calls, "syncfs", "/staging>", max(renamed))
+    row = first(calls, "pwrite64", r"ticketbot\.db-wal>", max(renamed))
+    assert names_synced < row
+    assert [call for call in calls[min(written) : names_synced] if "ticketbot.db" in call[1]] == []

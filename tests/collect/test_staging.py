@@ -286,7 +286,7 @@ def test_erased_between_the_copy_and_the_row(collector, monkeypatch):
     tree.write("1/a.jpg", JPEG)
     with tree.db.write() as session:
         session.add(Picture(sha256=sha256(JPEG), state="erased", size_bytes=1, staged_at=0.0))
-    monkeypatch.setattr(staging, "_state_of", lambda *_: None)
+    monkeypatch.setattr(staging, "_erased", lambda *_: set())
     assert tree.collect().refused == {"erased": 1}
     assert tree.stored() == [] and tree.files() == {b"1/a.jpg": ("refused", "erased")}
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ticketbot.collect import opening
-from ticketbot.collect.book import observation, source_row
+from ticketbot.collect.book import FILE, observation, source_row
 from ticketbot.collect.listing import columns
 from ticketbot.collect.opening import Clock, ParentGone, Tree
 from ticketbot.collect.settled import Observation, decide
@@ -41,8 +41,8 @@ __all__ = ["StageReport", "import_file", "open_staged", "path_of", "stage"]
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 20
-# Files whose rows are written in one transaction.
-ROWS_AT_ONCE = 50
+# Files that are synced together and whose rows are written in one transaction.
+ROWS_AT_ONCE = 250
 # A file refused for one of these is looked at again for a day: mending it need not touch its folder.
 MAY_BE_MENDED = ("empty", "permission")
 MENDED_WITHIN_S = 86_400.0
@@ -258,9 +258,6 @@ class _Staging:
         _copy(fd, new)
         if new.size_bytes != look.size_bytes or Observation.of(os.fstat(fd)) != look:
             raise _Changed
-        if _state_of(self.db, new.sha256) == "erased":
-            self._refuse(due, "erased")
-            return
         self.report.bytes_copied += look.size_bytes
         now = self.clock()
         values: dict[str, Any] = {"state": "staged", "reason": None, "sha256": new.sha256, "staged_at": now}
@@ -324,36 +321,57 @@ class _Staging:
 
     def flush(self) -> None:
         """The bytes first, then their rows."""
+        self._leave_out_erased()
         store.keep(result.content for result in self.results if result.content is not None)
         failpoint("stage.kept")
+        taken = [one for one in self.results if one.content is not None]
         self._write_rows()
         failpoint("stage.committed")
+        for one in taken:
+            log.info("copied", extra={"picture": one.values["sha256"], "file": one.due.id})
         self.temporary.close()
+
+    def _leave_out_erased(self) -> None:
+        """What was erased before is refused, and its bytes are not kept."""
+        copied, self.results = self.results, []
+        erased = _erased(self.db, {one.content.sha256 for one in copied if one.content is not None})
+        for one in copied:
+            if one.content is not None and one.content.sha256 in erased:
+                self._refuse(one.due, "erased")
+            else:
+                self.results.append(one)
 
     def _write_rows(self) -> None:
         if self.results:
             with self.db.write() as session:
-                for result in self.results:
-                    self._write(session, result.due, result.values, result.content)
+                self._write(session, self.results)
                 failpoint("stage.rows")
         self.results = []
 
-    def _write(self, session: Session, due: _Due, values: dict[str, Any], content: store.Incoming | None) -> None:
-        if content is not None:
-            wanted = not due.history or self.source.history != "index"
-            state = _add_picture(
-                self.db, session, content.sha256, content.size_bytes, wanted=wanted, now=values["staged_at"]
-            )
-            if state == "erased":
-                store.remove(self.data_dir, content.sha256)
+    def _write(self, session: Session, results: Sequence[_Result]) -> None:
+        """All rows of a batch: a few statements, however many files."""
+        pictures: dict[str, _New] = {}
+        for one in results:
+            if one.content is not None:
+                wanted = not one.due.history or self.source.history != "index"
+                before = pictures.get(one.content.sha256)
+                wanted = wanted or (before is not None and before.wanted)
+                pictures[one.content.sha256] = _New(one.content.size_bytes, one.values["staged_at"], wanted)
+        states = _add_pictures(self.db, session, pictures)
+        changes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for one in results:
+            values = one.values
+            if one.content is not None and states[one.content.sha256] == "erased":
+                store.remove(self.data_dir, one.content.sha256)
                 values = {"state": "refused", "reason": "erased", "resolve_due_at": None}
                 self.report.refused["erased"] += 1
-        mine = (File.id == due.id, File.state == due.state, File.observed_at == due.observed_at)
-        done = session.execute(update(File).where(*mine).values(**values).execution_options(synchronize_session=False))
-        if rows(done) and values["state"] == "staged":
-            self.report.staged += 1
-        if values.get("reason") in ("vanished", "swapped"):
-            self._list_again(session, due.path)
+            mine = {"row_id": one.due.id, "old_state": one.due.state, "old_observed_at": one.due.observed_at}
+            changes.setdefault((values["state"], *values), []).append({**mine, **_as_new(values)})
+            if values.get("reason") in ("vanished", "swapped"):
+                self._list_again(session, one.due.path)
+        for (state, *names), some in changes.items():
+            n = rows(session.connection().execute(_change(names), some))
+            self.report.staged += n if state == "staged" else 0
 
     def _list_again(self, session: Session, path: bytes) -> None:
         """The folder changed under us: the next scan must not skip it."""
@@ -379,23 +397,60 @@ def _state_of(db: Database, sha256: str) -> str | None:
         return session.scalar(select(Picture.state).where(Picture.sha256 == sha256))
 
 
+def _erased(db: Database, hashes: Collection[str]) -> set[str]:
+    """Which of these contents were erased? Asked before they are kept, and in the transaction of their rows again."""
+    if not hashes:
+        return set()
+    with db.read() as session:
+        marked = select(Picture.sha256).where(Picture.sha256.in_(hashes), Picture.state == "erased")
+        return tombstones.erased_pictures(session, hashes) | set(session.scalars(marked))
+
+
+@dataclass(frozen=True)
+class _New:
+    """A content whose bytes are in the store."""
+
+    size_bytes: int
+    staged_at: float
+    wanted: bool
+
+
 def _add_picture(db: Database, session: Session, sha256: str, size_bytes: int, *, wanted: bool, now: float) -> str:
-    """Make sure of the row of a picture whose bytes are in the store; returns its state ("staged" or "erased")."""
-    new = {"sha256": sha256, "state": "staged", "size_bytes": size_bytes, "staged_at": now, "wanted": wanted}
-    defaults = {"lease_until": 0.0, "token": 0, "review_until": 0.0}
-    session.execute(db.insert(Picture.__table__).values(**new, **defaults).on_conflict_do_nothing())
-    found = session.execute(
-        select(Picture.state, Picture.wanted).where(Picture.sha256 == sha256).with_for_update()
-    ).one_or_none()
-    # Asked again now that the row is ours: it may have been erased since the copy, and its row with it.
-    if found is None or found.state == "erased":
-        return "erased"
-    if tombstones.has_picture(session, sha256):
-        session.execute(delete(Picture).where(Picture.sha256 == sha256))
-        return "erased"
-    change: dict[str, Any] = {"state": "staged"} if found.state == "archived" else {}
-    if wanted and not found.wanted:
-        change["wanted"] = True
-    if change:
-        session.execute(update(Picture).where(Picture.sha256 == sha256).values(**change))
-    return "staged"
+    return _add_pictures(db, session, {sha256: _New(size_bytes, now, wanted)})[sha256]
+
+
+def _add_pictures(db: Database, session: Session, new: Mapping[str, _New]) -> dict[str, str]:
+    """Make sure of the rows of pictures whose bytes are in the store; the state of each: "staged" or "erased".
+
+    In the order of their hashes: two workers that bring the same ones must not wait for each other in a ring.
+    """
+    if not new:
+        return {}
+    defaults = {"state": "staged", "lease_until": 0.0, "token": 0, "review_until": 0.0}
+    hashes = sorted(new)
+    insert = db.insert(Picture.__table__).on_conflict_do_nothing()
+    session.connection().execute(insert, [{"sha256": one, **vars(new[one]), **defaults} for one in hashes])
+    query = select(Picture.sha256, Picture.state, Picture.wanted).where(Picture.sha256.in_(hashes))
+    found = {row.sha256: row for row in session.execute(query.order_by(Picture.sha256).with_for_update())}
+    # Asked again now that the rows are ours: some may have been erased since the copy, and their rows with them.
+    buried = tombstones.erased_pictures(session, hashes)
+    if buried:
+        session.execute(delete(Picture).where(Picture.sha256.in_(buried)))
+    states = {one: "erased" if one in buried or one not in found else found[one].state for one in hashes}
+    back = [one for one, state in states.items() if state == "archived"]
+    asked_for = [one for one in hashes if states[one] != "erased" and new[one].wanted and not found[one].wanted]
+    for some, values in ((back, {"state": "staged"}), (asked_for, {"wanted": True})):
+        if some:
+            session.execute(update(Picture).where(Picture.sha256.in_(some)).values(**values))
+    return {one: "erased" if state == "erased" else "staged" for one, state in states.items()}
+
+
+def _change(names: Sequence[str]) -> Any:
+    """UPDATE of a file's row by its id, unless another worker changed it meanwhile; see `_as_new` for the values."""
+    own = (FILE.c.id == bindparam("row_id"), FILE.c.state == bindparam("old_state"))
+    mine = update(FILE).where(*own, FILE.c.observed_at == bindparam("old_observed_at"))  # type: ignore[arg-type]
+    return mine.values({name: bindparam(f"new_{name}") for name in names})
+
+
+def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}

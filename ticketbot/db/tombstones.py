@@ -53,10 +53,21 @@ def of_file(salt: bytes, source_id: int, path: bytes, look: tuple[Any, ...]) -> 
 
 def has_picture(session: Session, sha256: str) -> bool:
     """Was this content erased?"""
-    salt = salt_of(session)
+    return bool(erased_pictures(session, [sha256]))
+
+
+def erased_pictures(session: Session, hashes: Collection[str]) -> set[str]:
+    """Which of these contents were erased?"""
+    salt = salt_of(session) if hashes else None
     if salt is None:
-        return False
-    return session.scalar(select(Picture.sha256).where(Picture.sha256 == pseudonym(salt, sha256))) is not None
+        return set()
+    by_pseudonym = {pseudonym(salt, sha256): sha256 for sha256 in hashes}
+    names = list(by_pseudonym)
+    found: set[str] = set()
+    for start in range(0, len(names), AT_ONCE):
+        some = Picture.sha256.in_(names[start : start + AT_ONCE])
+        found.update(by_pseudonym[name] for name in session.scalars(select(Picture.sha256).where(some)))
+    return found
 
 
 def buried(session: Session, source_id: int, files: Mapping[bytes, tuple[Any, ...]]) -> Collection[bytes]:
