@@ -394,7 +394,7 @@ def test_an_end_for_another_token_changes_nothing(db, desk, settings_for):
     (id_,) = put_answers(db, [("desk", "T1", 1)], now=time.time())
     claim = Claim(id_, "desk", "T1", 1, b"", token=7, attempts=0, probe=False, secrets=())
     report = Report(Outcome(200), 0.0, 1.0, {}, b"")
-    assert finish(db, settings_for(desk), claim, report) == "fenced"
+    assert finish(db, settings_for(desk), [(claim, report)]) == ["fenced"]
     assert one(db).state == "pending"
     assert rows_of(db, Attempt) == []
 

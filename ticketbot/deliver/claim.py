@@ -149,11 +149,8 @@ def _take(session: Session, db: Database, settings: Settings, endpoint: str, wis
     state = endpoints.state_of(session, db, endpoint)
     health = endpoints.health_of(state)
     allowed = breaker.allowance(health, now, len(wish.ids))
-    taken = []
-    for id_ in wish.ids[: allowed.n]:
-        row = _take_one(session, id_, now, lease_s(settings))
-        if row is not None:
-            taken.append(Claim(**row, probe=allowed.probe, secrets=wish.secrets))
+    rows = _take_all(session, wish.ids[: allowed.n], now, lease_s(settings))
+    taken = [Claim(**row, probe=allowed.probe, secrets=wish.secrets) for row in rows]
     drained = wish.drained and allowed.n == len(wish.ids)
     lease_until = now + lease_s(settings)
     changed = breaker.started(health, len(taken), lease_until, probe=allowed.probe, drained=drained)
@@ -167,13 +164,15 @@ def lease_s(settings: Settings) -> float:
     return settings.deliver.timeout_s + settings.deliver.lease_margin_s
 
 
-def _take_one(session: Session, id_: str, now: float, lease_s: float) -> dict[str, Any] | None:
+def _take_all(session: Session, ids: Sequence[str], now: float, lease_s: float) -> list[dict[str, Any]]:
+    """Those of the ids that are still free, ours now, in the same order."""
     columns = (Answer.id, Answer.endpoint, Answer.ticket, Answer.seq, Answer.body, Answer.token, Answer.attempts)
-    row = session.execute(
+    taken = session.execute(
         update(Answer)
-        .where(Answer.id == id_, Answer.state == PENDING, Answer.due_at <= now)
+        .where(Answer.id.in_(ids), Answer.state == PENDING, Answer.due_at <= now)
         .where(is_over(Answer.lease_until, now, lease_s))
         .values(token=Answer.token + 1, lease_until=now + lease_s)
         .returning(*columns)
-    ).one_or_none()
-    return None if row is None else dict(row._mapping)
+    )
+    by_id = {row.id: dict(row._mapping) for row in taken}
+    return [by_id[id_] for id_ in ids if id_ in by_id]

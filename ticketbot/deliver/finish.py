@@ -1,12 +1,13 @@
 """What came of an attempt, and what does that change?
 
-One short transaction: the answer (only if it is still ours: id, token and state must be what we claimed), the attempt,
-the endpoint's health, alerts.
+One short transaction for those of an endpoint that ended together: the answer (only if it is still ours: id, token and
+state must be what we claimed), the attempt, the endpoint's health, alerts.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -53,29 +54,45 @@ class Report:
         return f"status {self.outcome.status}" if self.outcome.status is not None else str(self.outcome.error)
 
 
-def finish(db: Database, settings: Settings, claim: Claim, report: Report) -> str:
-    """Write it down. Returns delivered, retry, dead, disabled or cancelled; "fenced" when it was no longer ours."""
-    now = report.ended_at
+def finish(db: Database, settings: Settings, ended: Sequence[tuple[Claim, Report]]) -> list[str]:
+    """Write attempts at one endpoint down, in the order in which they ended.
+
+    Returns delivered, retry, dead, disabled or cancelled for each; "fenced" when it was no longer ours.
+    """
+    states = []
+    with db.write() as session:
+        endpoint = endpoints.state_of(session, db, ended[0][0].endpoint)
+        for claim, report in ended:
+            states.append(_finish_one(session, db, settings, endpoint, claim, report))
+        noted = [(state, report) for (_, report), state in zip(ended, states, strict=True) if state != "fenced"]
+        if noted:
+            last_state, last_report = noted[-1]
+            if last_state == "delivered" and all(fine for _, fine in endpoint.recent):
+                alerts.clear(session, endpoint.name, *alerts.HEALED_BY_SUCCESS)
+            _note_clock(session, db, endpoint, last_report)
+        session.flush()
+        failpoint("finish.noted")
+    return states
+
+
+def _finish_one(
+    session: Session, db: Database, settings: Settings, endpoint: EndpointState, claim: Claim, report: Report
+) -> str:
     decision = retry.decide(
         claim.attempts + 1,
         report.outcome,
-        now,
+        report.ended_at,
         settings.deliver.schedule_s,
         jitter=settings.deliver.jitter,
         chance=_CHANCE.random(),
         retry_after_max_s=settings.deliver.retry_after_max_s,
     )
-    with db.write() as session:
-        endpoint = endpoints.state_of(session, db, claim.endpoint)
-        state = _settle(session, settings, claim, decision, report)
-        if state == "fenced":
-            return state
-        failpoint("finish.settled")
-        session.add(_attempt(claim, report))
-        _note_health(session, db, settings, endpoint, claim, decision, report)
-        _note_clock(session, db, endpoint, report)
-        session.flush()
-        failpoint("finish.noted")
+    state = _settle(session, settings, claim, decision, report)
+    if state == "fenced":
+        return state
+    failpoint("finish.settled")
+    session.add(_attempt(claim, report))
+    _note_health(session, db, settings, endpoint, claim, decision, report)
     return state
 
 
@@ -155,8 +172,6 @@ def _note_health(
     if decision.alert in ("refused", "redirected", "dead"):
         text = TEXTS[decision.alert].format(what=report.what)
         alerts.alert(session, db, claim.endpoint, decision.alert, text, now)
-    elif ok and all(fine for _, fine in health.recent):
-        alerts.clear(session, claim.endpoint, *alerts.HEALED_BY_SUCCESS)
     if health.disabled_at is None:
         _maybe_disable(session, db, state, decision, now, breaker.gave_up(health, now, limits))
 

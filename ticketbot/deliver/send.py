@@ -3,6 +3,9 @@
 `deliver_due` runs until nothing more can be sent now. Any number of processes may run it at once: the database decides
 who sends what. A worker that dies in the middle leaves a lease that runs out; the answer is then sent again under the
 same webhook-id, and a receiver that keeps ids sees one effect.
+
+Threads send; one thread alone claims and writes down, all that came back meanwhile in one transaction: eight that write
+for themselves wait for each other's locks and syncs longer than for the receiver.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import count
 from typing import Any
@@ -51,40 +54,61 @@ def deliver_due(
     could not be written: sent again after the lease). `post` has the signature of net.fetch.post.
     """
     counts: Counter[str] = Counter()
-    running: dict[Future[str], str] = {}
+    running: dict[Future[Report], Claim] = {}
     turns: dict[str, int] = {}
     tick = count(1)
     with ThreadPoolExecutor(settings.deliver.workers, thread_name_prefix="deliver") as pool:
         while True:
-            claimed = [] if stop() else claim(db, settings, now(), Counter(running.values()), turns)
-            for one in claimed:
+            in_flight = Counter(one.endpoint for one in running.values())
+            for one in [] if stop() else claim(db, settings, now(), in_flight, turns):
                 turns[one.endpoint] = next(tick)
-                running[pool.submit(_deliver, db, settings, one, now, post)] = one.endpoint
+                running[pool.submit(_send, db, settings, one, now, post)] = one
             if not running:
                 return dict(counts)
             done, _ = wait(running, timeout=LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                del running[future]
-                counts[future.result()] += 1
+            counts.update(_write_down(db, settings, [(running.pop(future), future.result()) for future in done]))
 
 
-def _deliver(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> str:
+def _send(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> Report:
     if settings.endpoints[one.endpoint].preset:
         report = preset.attempt(db, settings, one, now, fetch.request)
     else:
         report = attempt(settings, one, now, post)
     failpoint("send.posted")
+    return report
+
+
+def _write_down(db: Database, settings: Settings, ended: Sequence[tuple[Claim, Report]]) -> list[str]:
+    """What became of each; one transaction an endpoint."""
+    states = []
+    for endpoint in dict.fromkeys(one.endpoint for one, _ in ended):
+        own = [(one, report) for one, report in ended if one.endpoint == endpoint]
+        found = _finished(db, settings, own)
+        failpoint("finish.committed")
+        for (one, report), state in zip(own, found, strict=True):
+            _tell(one, report, state)
+        states += found
+    return states
+
+
+def _finished(db: Database, settings: Settings, ended: Sequence[tuple[Claim, Report]]) -> list[str]:
     try:
-        state = finish(db, settings, one, report)
+        return finish(db, settings, ended)
     except DBAPIError as error:
+        if len(ended) > 1:  # what one of them brought may be at fault: the others must not be sent again for it
+            return [state for one in ended for state in _finished(db, settings, [one])]
+        ((one, report),) = ended
         log.warning("%s to %s: %s, not written down: %s", one.id, one.endpoint, report.what, type(error).__name__)
-        return "unfinished"
-    failpoint("finish.committed")
+        return ["unfinished"]
+
+
+def _tell(one: Claim, report: Report, state: str) -> None:
+    if state == "unfinished":
+        return
     measures.count("ticketbot_delivery_attempts_total", one.endpoint, state)
     measures.observe("ticketbot_delivery_duration_seconds", max(0.0, report.ended_at - report.at), one.endpoint)
     about = {"answer": one.id, "ticket": one.ticket, "endpoint": one.endpoint}
     log.info("%s to %s, attempt %d: %s, %s", one.id, one.endpoint, one.attempts + 1, report.what, state, extra=about)
-    return state
 
 
 def attempt(settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> Report:
