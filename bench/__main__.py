@@ -13,10 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from bench import retraining, start
+from bench import inbound, retraining, start
 
 RESULTS = Path(__file__).parent / "results"
-BENCHES = {"start": start.rows, "retraining": retraining.rows}
+BENCHES = {"start": start.rows, "inbound": inbound.rows, "retraining": retraining.rows}
 
 
 def main():
