@@ -150,3 +150,12 @@ def test_wrong_usage_is_exit_2_and_a_sentence(tmp_path, arguments, said):
     done = World(tmp_path).run(*arguments)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_model_that_cannot_be_served_is_stuck_and_not_silent(world):
+    (model,) = (world.settings.data_dir / "models").iterdir()
+    (model / "model.onnx").write_bytes(b"torn")
+    world.add("7", "a.jpg", photo(1), "T-1")
+    done = world.run("once")
+    assert done.returncode == 1
+    assert f"stuck: model {model.name} cannot be served" in done.stdout and "Traceback" not in done.stderr

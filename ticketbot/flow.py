@@ -250,7 +250,9 @@ def _state(app: App) -> dict[str, Any]:
     with app.db.read() as session:
         found = pending.look(session, app.settings, app.now())
     queues = {name: count for name, count in vars(found).items() if name != "stuck"}
-    return {"pending": {**queues, "total": found.total}, "stuck": found.stuck}
+    # Only who classified here knows whether the model can be served.
+    unserved = [app.serving.problem] if "serving" in vars(app) and app.serving.problem else []
+    return {"pending": {**queues, "total": found.total}, "stuck": [*found.stuck, *unserved]}
 
 
 def _named(waits: Mapping[str, Any]) -> str:

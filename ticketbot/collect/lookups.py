@@ -126,9 +126,13 @@ def _open(url: str, timeout_s: float) -> Engine:
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
         return engine
     if kind == "postgresql":
-        return create_engine(
-            parsed, pool_size=1, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
-        ).execution_options(postgresql_readonly=True)
+        limits = {"connect_timeout": CONNECT_TIMEOUT_S}
+        try:
+            engine = create_engine(parsed, pool_size=1, pool_pre_ping=True, connect_args=limits)
+        except ModuleNotFoundError:
+            do = "pip install 'ticketbot[postgres]', and begin the url with postgresql+psycopg://"
+            raise SettingsError(f"PostgreSQL needs a driver: {do}") from None
+        return engine.execution_options(postgresql_readonly=True)
     if kind in ("mysql", "mariadb"):
         return _open_mysql(url, timeout_s)
     raise SettingsError(f"a ticket lookup can ask sqlite, postgresql, mysql and mariadb, not {kind}")

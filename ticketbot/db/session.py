@@ -99,7 +99,11 @@ class Database:
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
         if not self.is_sqlite:
-            return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+            try:
+                return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+            except ModuleNotFoundError as error:
+                do = "pip install 'ticketbot[postgres]', and begin it with postgresql+psycopg://"
+                raise SettingsError(f"database.url needs {error.name}, which is not installed: {do}") from None
         engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
         @event.listens_for(engine, "connect")

@@ -83,6 +83,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read settings file {path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is no text (UTF-8)") from None
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

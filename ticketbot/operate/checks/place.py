@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ticketbot.operate import plainly
 from ticketbot.operate.checks.finding import Finding, Patient, fault, note, ok
 
 MB = 2**20
@@ -107,8 +108,8 @@ def _holds_secrets(path: Path) -> bool:
     text = path.read_text(errors="replace")
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     words = ("whsec_", "secret_key", "password")
-    return any(any(word in line for word in words) and '""' not in line for line in lines) or any(
-        "://" in line and "@" in line.partition("://")[2].partition("/")[0] for line in lines
+    return any(
+        (any(word in line for word in words) and '""' not in line) or plainly.PASSWORD.search(line) for line in lines
     )
 
 
