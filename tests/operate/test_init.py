@@ -104,3 +104,10 @@ def test_names_with_quotes_and_backslashes_survive(tmp_path):
     made = settings.load(config, {})
     assert made.data_dir == tmp_path / 'a "b" \\ c'
     assert made.sources["erp"].ticket[0].pattern == r'^"(?P<ticket>\d+)\\'
+
+
+def test_it_writes_the_file_that_the_environment_names(tmp_path):
+    config = tmp_path / "etc" / "mine.toml"
+    made = CliRunner(env={"TICKETBOT_CONFIG": str(config)}).invoke(main, ["init", "--json"])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["config"] == str(config) and config.is_file()

@@ -29,7 +29,7 @@ DEFAULT_CONFIG = "ticketbot.toml"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout and nothing else there.")
 @click.pass_context
 def init(context: click.Context, as_json: bool, **given: Any) -> None:
-    """Write a settings file (--config FILE, default ticketbot.toml), make the database and the first administrator.
+    """Write a settings file (--config or TICKETBOT_CONFIG, else ticketbot.toml), make database and first admin.
 
     Asks for what was not given when a person sits at the terminal; otherwise takes the defaults. A file that is there
     is never overwritten. Prints the link for the first administrator and the endpoint's secret, each this once.
@@ -37,7 +37,7 @@ def init(context: click.Context, as_json: bool, **given: Any) -> None:
     from ticketbot import settings
     from ticketbot.operate import install
 
-    path = Path(context.find_root().params.get("config") or DEFAULT_CONFIG).absolute()
+    path = Path(settings.config_file(context.find_root().params.get("config")) or DEFAULT_CONFIG).absolute()
     if sys.stdin.isatty() and not as_json:
         _ask(given)
     tree, data_dir = given.pop("tree"), given.pop("data_dir")
