@@ -213,6 +213,7 @@ class _Round:
                 self.on_known(session, file.sha256, now)
             failpoint("resolve.announced")
         self.report.resolved += 1
+        log.info("ticket known", extra={"picture": file.sha256, "file": file.id, "tickets": tickets})
 
     def _not_found(self, file: _File, reason: str) -> None:
         attempts = file.attempts + 1

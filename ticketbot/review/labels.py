@@ -14,6 +14,7 @@ all write through `record`, so there is one history however people work.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,10 +25,14 @@ from ticketbot.db.models import Label, LabelEvent, Picture
 from ticketbot.errors import Conflict, UsageError
 from ticketbot.failpoints import failpoint
 
+log = logging.getLogger(__name__)
+
 OnLabel = Callable[[Session, str, float], None]
 KEEP = "keep"
 # One key for a page of look-alikes: the events' keys are <key>-0, <key>-1, …
 PROPAGATED = "propagated"
+# Said on the Clean page, of a label that may be wrong.
+CLEAN = "clean"
 MOST_TOGETHER = 50
 OPINIONS = frozenset({"skip", "unsure", KEEP})
 
@@ -130,7 +135,7 @@ def by_key(session: Session, key: str) -> LabelEvent | None:
 def said_together(session: Session, event: LabelEvent) -> list[LabelEvent]:
     """The event, and what the same person said with the same key of other look-alikes and still counts."""
     stem, _, number = event.key.rpartition("-")
-    if event.how != PROPAGATED or not number.isdecimal():
+    if event.how not in (PROPAGATED, CLEAN) or not stem or not number.isdecimal():
         return [event]
     together = select(LabelEvent).where(LabelEvent.key.in_([f"{stem}-{n}" for n in range(MOST_TOGETHER)]))
     rows = session.scalars(together.where(LabelEvent.who == event.who).order_by(LabelEvent.id)).all()
@@ -185,6 +190,7 @@ def _append(session: Session, event: LabelEvent, on_label: OnLabel | None) -> La
     session.add(event)
     session.flush()
     failpoint("labels.said")
+    log.info("labelled", extra={"picture": event.sha256, "category": event.new, "how": event.how, "event": event.id})
     if event.new in OPINIONS:
         if label is not None and event.new != KEEP:
             label.version = event.id
