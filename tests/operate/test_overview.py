@@ -1,8 +1,23 @@
 import pytest
+from sqlalchemy import insert
 
 from tests.support.gallery import NOW, champion, jpeg, predicted, staged
 from tests.support.site import Site
-from ticketbot.db.models import Answer, EndpointState, File, Label, LabelEvent, Model, Source, Switch, Training
+from ticketbot.db import connect
+from ticketbot.db.models import (
+    Answer,
+    Base,
+    EndpointState,
+    File,
+    Label,
+    LabelEvent,
+    Model,
+    Picture,
+    Prediction,
+    Source,
+    Switch,
+    Training,
+)
 from ticketbot.operate import overview
 from ticketbot.review import pages
 
@@ -73,7 +88,7 @@ def test_figures_are_counted_from_the_rows(site):
             what = {"endpoint": "desk", "ticket": str(number), "seq": 1, "type": "t", "body": b"", "due_at": NOW}
             session.add(Answer(id=f"m{number}", state=state, created_at=NOW - 60, delivered_at=NOW, **what))
     with site.db.read() as session:
-        found = overview.look(session, site.settings, NOW)
+        found = overview.look(session, site.settings, NOW, overview.count(site.db, site.settings, lambda: NOW))
     assert found["today"] == {"reports": 2, "errors": 1}
     assert dict(found["all"]) == {"reports": 3, "errors": 1}
     assert {queue.name: queue.count for queue in found["queues"] if queue.count} == {
@@ -82,10 +97,84 @@ def test_figures_are_counted_from_the_rows(site):
         "dead": 1,
     }
     assert found["labels"]["new"] == 1
+    assert [count for _at, count in found["counted"].days][-6:] == [1, 0, 0, 0, 0, 3]
     assert found["endpoints"][0]["today"] == 1
     text = site.sign_in("vera", "viewer").get("/").text
     assert "91.0 %" in text and "87.0 % to 94.0 %" in text
     assert "could not be delivered" in text
+
+
+def said_blindly(db, sha256, category, *, at=NOW, blind=True):
+    with db.write() as session:
+        event = LabelEvent(key=f"key-{sha256}", sha256=sha256, new=category, who="rita", at=at, how="page")
+        session.add(event)
+        session.flush()
+        session.add(Label(sha256=sha256, category=category, version=event.id, who="rita", at=at, blind=blind))
+
+
+def test_the_weeks_audit_counts_blind_words_of_this_week_only(site):
+    model = champion(site.db)
+    for number in range(12):
+        picture = staged(site.db, site.settings, jpeg(f"a{number}"))
+        predicted(site.db, picture, model, "reports", unsure=number == 11)
+        said_blindly(site.db, picture, "reports" if number > 0 else "errors")
+    for number, (at, blind) in enumerate([(NOW - 8 * 86400, True), (NOW, False)]):
+        picture = staged(site.db, site.settings, jpeg(f"b{number}"))
+        predicted(site.db, picture, model, "errors")
+        said_blindly(site.db, picture, "reports", at=at, blind=blind)
+    with site.db.read() as session:
+        found = overview.audited(session, model, NOW)
+        assert overview.audited(session, "another", NOW) is None
+    assert (found.total, found.answered, found.right) == (12, 11, 10)
+    assert (round(found.low, 3), round(found.high, 3)) == (0.587, 0.998)  # Clopper-Pearson, 10 of 11
+    site.clock.now = NOW
+    text = site.sign_in("vera", "viewer").get("/").text
+    assert "90.9 %" in text and "It was unsure about 1 more." in text
+
+
+def test_the_disk_is_measured_where_the_data_lies(site, monkeypatch):
+    found = overview.disk(site.settings.data_dir.parent)
+    assert 0 < found["free"] < found["total"]
+    assert overview.disk(site.settings.data_dir / "not" / "there") is None
+    assert "nearly full" not in site.sign_in("vera", "viewer").get("/").text or found["short"]
+    monkeypatch.setattr(overview, "SHORT_OF_DISK", 1.1)
+    assert "nearly full" in site.sign_in("vera", "viewer").get("/").text
+
+
+def test_no_figure_gets_slower_with_the_total(tmp_path, settings_with):
+    """Counted in steps of SQLite's machine: what the page reads besides the tally."""
+    db = connect(f"sqlite:///{tmp_path / 'many.db'}")
+    Base.metadata.create_all(db.engine)
+    model = champion(db)
+    counts = []
+    for n in (200, 2000):
+        with db.write() as session:
+            for table in (Answer, Label, LabelEvent, Prediction, Picture):
+                session.query(table).delete()
+            own = {"size_bytes": 1, "staged_at": NOW - 9e6, "state": "staged", "wanted": True, "model_id": model}
+            session.execute(insert(Picture), [{"sha256": f"{i:064}", **own} for i in range(n)])
+            said = {"model_id": model, "state": "done", "category": "reports", "created_at": NOW}
+            session.execute(insert(Prediction), [{"sha256": f"{i:064}", **said} for i in range(n)])
+            word = {"new": "reports", "who": "rita", "at": NOW - 9e6, "how": "page"}
+            session.execute(
+                insert(LabelEvent), [{"id": i + 1, "key": str(i), "sha256": f"{i:064}", **word} for i in range(n)]
+            )
+            label = {"category": "reports", "who": "rita", "at": NOW - 9e6, "blind": True}
+            session.execute(insert(Label), [{"sha256": f"{i:064}", "version": i + 1, **label} for i in range(n)])
+            event = {"endpoint": "desk", "seq": 1, "type": "t", "body": b"", "due_at": NOW, "created_at": NOW - 9e6}
+            done = {"state": "delivered", "delivered_at": NOW - 9e6}
+            session.execute(insert(Answer), [{"id": f"m{i:06}", "ticket": str(i), **event, **done} for i in range(n)])
+        settings = settings_with({"endpoints.desk.url": "https://desk.example/in"})
+        counted = overview.count(db, settings, lambda: NOW)
+        with db.read() as session:
+            raw = session.connection().connection.driver_connection
+            taken = [0]
+            raw.set_progress_handler(lambda taken=taken: taken.__setitem__(0, taken[0] + 1) or 0, 10)
+            overview.look(session, settings, NOW, counted)
+            raw.set_progress_handler(None, 0)
+        counts.append(taken[0] * 10)
+    db.close()
+    assert counts[1] < 1.3 * counts[0] + 100
 
 
 def test_a_model_without_figures_and_a_strange_progress_do_not_break_the_page(site):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from flask import Blueprint, Response
-from sqlalchemy import Integer, cast, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ticketbot import __version__, measures
@@ -24,7 +23,6 @@ from ticketbot.db.models import (
     Label,
     Lease,
     Model,
-    Prediction,
     Source,
     Training,
 )
@@ -170,21 +168,10 @@ def _model(session: Session, champion: Model) -> Iterator[Sample]:
             yield "ticketbot_model_accuracy", {"bound": bound}, measured[key]
     if champion.promoted_at is not None:
         yield "ticketbot_model_promoted_timestamp_seconds", {}, champion.promoted_at
-    total, answered, correct = session.execute(audit(champion.id)).one()
+    total, answered, correct = session.execute(overview.audit(champion.id)).one()
     yield "ticketbot_audit_pictures", {}, total
     yield "ticketbot_audit_answered", {}, answered or 0
     yield "ticketbot_audit_correct", {}, correct or 0
-
-
-def audit(model_id: str) -> Any:
-    """Blind labels against this model's answers: how many, how many answered, how many of these rightly."""
-    right = func.sum(cast(Prediction.category == Label.category, Integer))
-    return (
-        select(func.count(), func.count(Prediction.category), right)
-        .select_from(Label)
-        .join(Prediction, (Prediction.sha256 == Label.sha256) & (Prediction.model_id == model_id))
-        .where(Label.blind, Prediction.state == "done", Label.category != "junk")
-    )
 
 
 # --- the text ---------------------------------------------------------------------------------------------------------

@@ -1,21 +1,25 @@
 """Is it working? The start page: four steps with their numbers, what needs a person, queues, pictures by category.
 
-`look` reads the figures with indexed queries; the page only draws them.
+`count` reads what takes longer the more there is, and stands in a tally; `look` reads the rest with indexed queries.
+The page only draws them.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
+from sqlalchemy import Integer, and_, cast, func, select
 from sqlalchemy.orm import Session
 
+from ticketbot.db import Database
 from ticketbot.db.conditions import REFUSED, UNSETTLED
 from ticketbot.db.models import (
     Answer,
@@ -30,16 +34,57 @@ from ticketbot.db.models import (
     Training,
 )
 from ticketbot.deliver import alerts, claim
+from ticketbot.judge.intervals import clopper_pearson
 from ticketbot.operate import pending
+from ticketbot.review import progress
 from ticketbot.settings import Settings
-from ticketbot.web.access import needs
+from ticketbot.web.access import known_caller, needs
 from ticketbot.web.context import services
+from ticketbot.web.i18n import N_
 
 blueprint = Blueprint("overview", __name__, template_folder="templates")
 
 TRAININGS = 4
 UNSURE = "unsure"
 NOT_YET = "not classified"
+DAYS = 14
+AUDIT_DAYS = 7
+DAY_S = 86400.0
+# Below this much free, staging may stop at any moment.
+SHORT_OF_DISK = 0.1
+# The four steps lead to the pages that are there.
+PAGES = {"label.page": "label", "tickets.show": "read", "models.show": "read"}
+# Words of the code that the page says in the reader's language.
+WORDS = {
+    UNSURE: N_("unsure"),
+    NOT_YET: N_("not classified"),
+    "junk": N_("junk"),
+    "settling": N_("settling"),
+    "without ticket": N_("without ticket"),
+    "to classify": N_("to classify"),
+    "quiet time": N_("quiet time"),
+    "to deliver": N_("to deliver"),
+    "held": N_("held"),
+    "dead": N_("given up"),
+    "not called yet": N_("not called yet"),
+    "switched off": N_("switched off"),
+    "failing, probing": N_("failing, probing"),
+    "asked us to wait": N_("asked us to wait"),
+    "failing": N_("failing"),
+    "working": N_("working"),
+    "running": N_("running"),
+    "failed": N_("failed"),
+    "refused": N_("refused"),
+    "succeeded": N_("succeeded"),
+    "extension": N_("other kinds of files"),
+    "empty": N_("empty"),
+    "too_large": N_("too large"),
+    "not_regular": N_("no ordinary files"),
+    "permission": N_("not readable for us"),
+    "too_deep": N_("too deep"),
+    "quota": N_("too many of one user"),
+    "erased": N_("erased before"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,34 +97,119 @@ class Queue:
     hint: str
 
 
+class Audit(NamedTuple):
+    """What people said blindly against what the model had answered: pictures, answered ones, right ones, interval."""
+
+    total: int
+    answered: int
+    right: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What grows with the total. `days`: (Unix seconds, pictures staged) of the last days, the oldest first."""
+
+    by_category: list[tuple[str, int]]
+    staged: int
+    labels: dict[str, int]
+    refused: dict[str, list[tuple[str, int]]]
+    days: list[tuple[float, int]]
+
+
 @blueprint.get("/")
 @needs("read")
 def show() -> ResponseReturnValue:
     made = services()
+    counted = made.tallies.get("overview", lambda: count(made.db, made.settings, made.now))
     with made.db.read() as session:
-        return render_template("overview/overview.html", **look(session, made.settings, made.now()))
+        shown = look(session, made.settings, made.now(), counted)
+    may = known_caller().may
+    links = {name for name, scope in PAGES.items() if may(scope) and name in current_app.view_functions}
+    return render_template("overview/overview.html", links=links, words=WORDS, **shown)
 
 
-def look(session: Session, settings: Settings, now: float) -> dict[str, Any]:
+def count(db: Database, settings: Settings, now: Callable[[], float]) -> Counted:
+    """Reads everything: in a tally only."""
+    with db.read() as session:
+        champion_id = session.scalar(select(Model.id).where(Model.state == "champion")) or ""
+        said = session.execute(select(Label.category, func.count()).group_by(Label.category))
+        known = {row.name: row.id for row in session.scalars(select(Source))}
+        return Counted(
+            by_category=by_category(session, champion_id, settings.categories, None),
+            staged=_count(session, Picture.state == "staged"),
+            labels={row[0]: row[1] for row in said},
+            refused={name: _refused(session, known[name]) for name in settings.sources if name in known},
+            days=_days(session, now()),
+        )
+
+
+def _days(session: Session, now: float) -> list[tuple[float, int]]:
+    # Noon, not a count of seconds: a day may have 23 or 25 hours.
+    begins = [midnight(midnight(now) - n * DAY_S + DAY_S / 2) for n in reversed(range(DAYS))]
+    ends = [*begins[1:], now + DAY_S]
+    return [
+        (begin, _count(session, Picture.staged_at >= begin, Picture.staged_at < end))
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+
+
+def look(session: Session, settings: Settings, now: float, counted: Counted) -> dict[str, Any]:
     """Everything on the page."""
     since = midnight(now)
     champion = session.scalar(select(Model).where(Model.state == "champion"))
     champion_id = champion.id if champion else ""
     return {
+        "counted": counted,
+        "audit": audited(session, champion_id, now),
+        "disk": disk(settings.data_dir),
         "stuck": pending.stuck(session),
         "alerts": alerts.current(session),
         "paused": claim.is_paused(session),
-        "sources": _sources(session, settings),
+        "sources": _sources(session, settings, counted),
         "queues": queues(session, champion_id),
         "today": dict(by_category(session, champion_id, settings.categories, since)),
-        "all": by_category(session, champion_id, settings.categories, None),
-        "labels": _labels(session, settings),
+        "all": counted.by_category,
+        "labels": _labels(session, settings, counted),
         "champion": champion,
         "trainings": list(session.scalars(select(Training).order_by(Training.id.desc()).limit(TRAININGS))),
         "endpoints": _endpoints(session, settings, now, since),
         "staged_today": _count(session, Picture.staged_at >= since),
-        "staged": _count(session, Picture.state == "staged"),
+        "staged": counted.staged,
     }
+
+
+def audited(session: Session, champion_id: str, now: float) -> Audit | None:
+    """The model in service against this week's blind labels; None while there are none it answered."""
+    recent = audit(champion_id).where(Label.at >= now - AUDIT_DAYS * DAY_S)
+    total, answered, right = session.execute(recent).one()
+    if not answered:
+        return None
+    return Audit(total, answered, right or 0, *clopper_pearson(right or 0, answered))
+
+
+def audit(model_id: str) -> Any:
+    """Blind labels against this model's answers: how many, how many answered, how many of these rightly."""
+    right = func.sum(cast(Prediction.category == Label.category, Integer))
+    mine = (Prediction.sha256 == Label.sha256, Prediction.model_id == model_id, Prediction.state == "done")
+    # An outer join begins with the labels: an inner one would begin with all that the model ever said.
+    return (
+        select(func.count(Prediction.id), func.count(Prediction.category), right)
+        .select_from(Label)
+        .outerjoin(Prediction, and_(*mine))
+        .where(Label.blind, Label.category != "junk")
+    )
+
+
+def disk(folder: Path) -> dict[str, Any] | None:
+    """Room where our data lies, in bytes; None when it cannot be told."""
+    try:
+        found = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    share = found.free / found.total if found.total else 0.0
+    return {"free": found.free, "total": found.total, "used_share": 1 - share, "short": share < SHORT_OF_DISK}
 
 
 def midnight(now: float) -> float:
@@ -92,7 +222,7 @@ def _count(session: Session, *where: Any) -> int:
     return session.scalar(select(func.count()).where(*where)) or 0
 
 
-def _sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
+def _sources(session: Session, settings: Settings, counted: Counted) -> list[dict[str, Any]]:
     """Each configured source, and whether a scan was ever complete."""
     rows = {row.name: row for row in session.scalars(select(Source))}
     return [
@@ -100,7 +230,7 @@ def _sources(session: Session, settings: Settings) -> list[dict[str, Any]]:
             "name": name,
             "root": str(source.root),
             "row": rows.get(name),
-            "refused": _refused(session, rows[name].id) if name in rows else [],
+            "refused": counted.refused.get(name, []),
         }
         for name, source in settings.sources.items()
     ]
@@ -121,36 +251,52 @@ def queues(session: Session, champion_id: str) -> list[Queue]:
         return Queue(name, count, oldest_at, hint)
 
     waiting = [
-        queue("settling", File.observed_at, "the ERP may still be writing", UNSETTLED),
-        queue("without ticket", File.first_seen_at, "no ticket found yet", File.resolve_due_at.is_not(None)),
-        queue("to classify", Picture.staged_at, "the model has not looked yet", *pending.unanswered(session)),
-        queue("quiet time", Ticket.due_at, "a ticket may get more pictures", Ticket.due_at.is_not(None)),
-        queue("to deliver", Answer.created_at, "on the way, or to be tried again", Answer.state == "pending"),
-        queue("held", Answer.created_at, "dry run: written down, not sent", Answer.state == "held"),
-        queue("dead", Answer.created_at, "all attempts failed", Answer.state == "dead"),
+        queue("settling", File.observed_at, N_("the ERP may still be writing"), UNSETTLED),
+        queue("without ticket", File.first_seen_at, N_("no ticket found yet"), File.resolve_due_at.is_not(None)),
+        _to_classify(session, champion_id),
+        queue("quiet time", Ticket.due_at, N_("a ticket may get more pictures"), Ticket.due_at.is_not(None)),
+        queue("to deliver", Answer.created_at, N_("on the way, or to be tried again"), Answer.state == "pending"),
+        queue("held", Answer.created_at, N_("dry run: written down, not sent"), Answer.state == "held"),
+        queue("dead", Answer.created_at, N_("all attempts failed"), Answer.state == "dead"),
     ]
     return waiting if champion_id else [each for each in waiting if each.name != "to classify"]
+
+
+def _to_classify(session: Session, champion_id: str) -> Queue:
+    """Piece by piece, each a range of the index: of all at once SQLite would read what is done too."""
+    staged = (Picture.state == "staged", Picture.wanted)
+    count, oldest = 0, []
+    for piece in (Picture.model_id.is_(None), Picture.model_id < champion_id, Picture.model_id > champion_id):
+        n, at = session.execute(select(func.count(), func.min(Picture.staged_at)).where(*staged, piece)).one()
+        count += n
+        oldest += [at] * (n > 0)
+    return Queue("to classify", count, min(oldest, default=None), N_("the model has not looked yet"))
 
 
 def by_category(
     session: Session, champion_id: str, categories: Iterable[str], since: float | None
 ) -> list[tuple[str, int]]:
     """Pictures (staged since then) by what they are: a person's word, else the champion's."""
-    predicted = select(Prediction.category, func.count()).where(Prediction.model_id == champion_id)
-    corrected = (
-        select(Prediction.category, Prediction.id.is_not(None), Label.category, func.count())
-        .select_from(Label)
-        .outerjoin(Prediction, (Prediction.sha256 == Label.sha256) & (Prediction.model_id == champion_id))
-        .group_by(Prediction.category, Prediction.id.is_not(None), Label.category)
+    # Outer joins begin with the pictures: with today's only, however many there were before.
+    query = (
+        select(Prediction.id.is_not(None), Prediction.category, Label.category, func.count())
+        .select_from(Picture)
+        .outerjoin(Prediction, (Prediction.sha256 == Picture.sha256) & (Prediction.model_id == champion_id))
+        .outerjoin(Label, Label.sha256 == Picture.sha256)
+        .group_by(Prediction.id.is_not(None), Prediction.category, Label.category)
     )
-    total = select(func.count()).select_from(Picture)
     if since is not None:
-        predicted = predicted.join(Picture, Picture.sha256 == Prediction.sha256).where(Picture.staged_at >= since)
-        corrected = corrected.join(Picture, Picture.sha256 == Label.sha256).where(Picture.staged_at >= since)
-        total = total.where(Picture.staged_at >= since)
-    said = {category or UNSURE: count for category, count in session.execute(predicted.group_by(Prediction.category))}
-    corrections = [tuple(row) for row in session.execute(corrected)]
-    return added_up(said, corrections, session.scalar(total) or 0, categories)
+        query = query.where(Picture.staged_at >= since)
+    said: Counter[str] = Counter()
+    corrections: list[tuple[Any, ...]] = []
+    total = 0
+    for was_predicted, category, label, n in session.execute(query):
+        total += n
+        if was_predicted:
+            said[category or UNSURE] += n
+        if label is not None:
+            corrections.append((category, was_predicted, label, n))
+    return added_up(dict(said), corrections, total, categories)
 
 
 def added_up(
@@ -172,15 +318,13 @@ def added_up(
     return [(name, counts[name]) for name in order if counts[name] > 0 or name in known]
 
 
-def _labels(session: Session, settings: Settings) -> dict[str, Any]:
-    ended = select(func.max(Training.labels_until)).where(Training.state.in_(("succeeded", "refused")))
-    new = session.scalar(select(func.count()).select_from(Label).where(Label.version > (session.scalar(ended) or 0)))
-    said = session.execute(select(Label.category, func.count()).group_by(Label.category))
-    counts = {row[0]: row[1] for row in said}
+def _labels(session: Session, settings: Settings, counted: Counted) -> dict[str, Any]:
+    counts = counted.labels
     minimum = settings.retrain.min_per_category
     return {
         "total": sum(counts.values()),
-        "new": new or 0,
+        # Counted no further than a training needs.
+        "new": settings.retrain.min_new_labels - progress.until_training(session, settings.retrain.min_new_labels),
         "needed": settings.retrain.min_new_labels,
         "few": [(name, counts.get(name, 0)) for name in settings.categories if counts.get(name, 0) < minimum],
         "minimum": minimum,
@@ -189,18 +333,21 @@ def _labels(session: Session, settings: Settings) -> dict[str, Any]:
 
 def _endpoints(session: Session, settings: Settings, now: float, since: float) -> list[dict[str, Any]]:
     states = {row.name: row for row in session.scalars(select(EndpointState))}
-    delivered = (
-        select(Answer.endpoint, func.count())
-        .where(Answer.state == "delivered", Answer.delivered_at >= since)
-        .group_by(Answer.endpoint)
-    )
-    today = {row[0]: row[1] for row in session.execute(delivered)}
+
+    def by_endpoint(*where: Any) -> dict[str, int]:
+        found = session.execute(select(Answer.endpoint, func.count()).where(*where).group_by(Answer.endpoint))
+        return {row[0]: row[1] for row in found}
+
+    today = by_endpoint(Answer.state == "delivered", Answer.delivered_at >= since)
+    waits, dead = by_endpoint(Answer.state == "pending"), by_endpoint(Answer.state == "dead")
     return [
         {
             "name": name,
             "url": endpoint.url,
             "mode": endpoint.mode,
             "today": today.get(name, 0),
+            "waits": waits.get(name, 0),
+            "dead": dead.get(name, 0),
             "row": states.get(name),
             "health": health(states.get(name), now),
         }

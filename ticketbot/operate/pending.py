@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from ticketbot.db.conditions import UNSETTLED
 from ticketbot.db.models import Answer, EndpointState, File, InboundEvent, Model, Picture, Source, Ticket
 from ticketbot.settings import Settings
+from ticketbot.web.i18n import _
 
 
 @dataclass
@@ -87,10 +88,11 @@ def stuck(session: Session) -> list[str]:
     """What does not go on without a person, one sentence each."""
     found = []
     for name, why in session.execute(select(Source.name, Source.incomplete).where(Source.incomplete.is_not(None))):
-        found.append(f"source {name}: the last scan was incomplete: {why}")
+        found.append(_("source %(name)s: the last scan was incomplete: %(why)s", name=name, why=why))
     if dead := session.scalar(select(func.count()).where(Answer.state == "dead")):
-        found.append(f"{dead} answers could not be delivered in all attempts; see them with: ticketbot answers --dead")
+        how = "ticketbot answers --dead"
+        found.append(_("%(n)s answers could not be delivered in all attempts; see: %(how)s", n=dead, how=how))
     disabled = select(EndpointState.name, EndpointState.disabled_why).where(EndpointState.disabled_at.is_not(None))
     for name, why in session.execute(disabled):
-        found.append(f"endpoint {name} is switched off: {why}")
+        found.append(_("endpoint %(name)s is switched off: %(why)s", name=name, why=why))
     return found
