@@ -9,7 +9,7 @@ from ticketbot.app import App
 from ticketbot.classify import api, trying
 from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
-from ticketbot.operate import chat, metrics, overview, tickets
+from ticketbot.operate import chat, classes, endpoints, metrics, overview, tickets
 from ticketbot.retrain import pages as models
 from ticketbot.review import pages as label
 from ticketbot.review import pictures
@@ -22,6 +22,8 @@ BLUEPRINTS = (
     label.blueprint,
     pictures.blueprint,
     tickets.blueprint,
+    endpoints.blueprint,
+    classes.blueprint,
     models.blueprint,
     trying.blueprint,
     api.blueprint,

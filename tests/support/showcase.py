@@ -6,15 +6,17 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import showtickets
 from tests.support.gallery import champion, predicted, staged
 from tests.support.settings import make_settings
 from tests.support.site import Site
 from ticketbot.classify import api, trying
 from ticketbot.classify.serving import Serving
 from ticketbot.db import connect
-from ticketbot.db.models import Answer, Base, EndpointState, File, Model, Source, Training
+from ticketbot.db.models import Base, File, Model, Source, Training
+from ticketbot.deliver import outbox
 from ticketbot.imaging.decode import DecoderPool
-from ticketbot.operate import overview
+from ticketbot.operate import classes, endpoints, overview, tickets
 from ticketbot.render import render_jpeg
 from ticketbot.retrain import pages as models
 from ticketbot.review import labels, pages, pictures
@@ -46,8 +48,9 @@ def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool =
     db = connect(settings.database_url)
     Base.metadata.create_all(db.engine)
     stages = (overview.blueprint, pages.blueprint, pictures.blueprint, models.blueprint, trying.blueprint)
-    site = Site(db, settings, stages)
+    site = Site(db, settings, (*stages, tickets.blueprint, endpoints.blueprint, classes.blueprint))
     site.clock.now = time.time()
+    site.services.announce = lambda session, sha256, now: outbox.announce(session, db, settings, sha256, now)
     site.services.decoders = DecoderPool(1)
     site.services.classify = api.Answers(Serving(db, settings), settings)
     _fill(site, n)
@@ -75,7 +78,9 @@ def _fill(site: Site, n: int) -> list[str]:
     for number in range(n):
         category = CATEGORIES[number % 4]
         name = f"{dice.randint(100, 999)}/2026/IMG {number:04}.jpg".encode()
-        sha256 = staged(site.db, site.settings, render_jpeg(category, dice), name=name, at=site.clock.now - 60 * number)
+        days = (number - 20) % 9 if number > 20 else 0
+        at = site.clock.now - 60 * number - 86400 * days
+        sha256 = staged(site.db, site.settings, render_jpeg(category, dice), name=name, at=at)
         best = category if dice.random() < 0.85 else dice.choice(CATEGORIES)
         confidence = dice.uniform(0.45, 0.995)
         predicted(site.db, sha256, model, best, confidence, unsure=confidence < 0.7, margin=2 * confidence - 1)
@@ -85,6 +90,7 @@ def _fill(site: Site, n: int) -> list[str]:
 
 def _enrich(site: Site) -> None:
     """Three days of work: labels, trainings, answers, files that are not taken, an endpoint that fails."""
+    showtickets.fill(site)
     now, dice = site.clock.now, random.Random(5)
     with site.db.write() as session:
         source = session.query(Source).filter_by(name="erp").one()
@@ -100,8 +106,18 @@ def _enrich(site: Site) -> None:
             if number % 3 == 0:
                 word = dice.choice([*CATEGORIES, "junk"])
                 labels.record(
-                    session, sha256=sha256, new=word, who="nora", at=now - 900, how="page", key=f"key-{number:04}"
+                    session,
+                    sha256=sha256,
+                    new=word,
+                    who="nora",
+                    at=now - 900,
+                    how="page",
+                    blind=number % 2 == 0,
+                    key=f"key-{number:04}",
+                    on_label=site.services.announce,
                 )
+    outbox.decide_tickets(site.db, site.settings, now)
+    with site.db.write() as session:
         messages = [
             (
                 "failed",
@@ -123,9 +139,3 @@ def _enrich(site: Site) -> None:
                 progress={"stage": "fine-tune", "done": 3, "total": 8},
             )
         )
-        for number in range(140):
-            state = "delivered" if number < 120 else "pending" if number < 137 else "dead"
-            times = {"created_at": now - 60 * number, "due_at": now, "delivered_at": now - 50 if number < 120 else None}
-            what = {"endpoint": "desk", "ticket": str(number), "seq": 1, "type": "ticket.answered", "body": b"{}"}
-            session.add(Answer(id=f"msg_{number}", state=state, attempts=1, **what, **times))
-        session.add(EndpointState(name="desk", last_success_at=now - 12, recent=[], secrets=[]))

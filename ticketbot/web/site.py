@@ -141,7 +141,8 @@ def _for_templates() -> dict[str, Any]:
         for endpoint, title, scope in MENU
         if found is not None and found.may(scope) and endpoint in current_app.view_functions
     ]
-    return {"caller": found, "menu": menu, "asset": asset, "now": services().now(), "language": i18n.language()}
+    shown = {"caller": found, "menu": menu, "asset": asset, "now": services().now(), "language": i18n.language()}
+    return {**shown, "has_page": current_app.view_functions.__contains__}
 
 
 _versions: dict[str, str] = {}
