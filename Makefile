@@ -6,7 +6,7 @@ ARGS ?=
 CONFIG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench faults soak docs site release-check screenshots format clean
+.PHONY: help demo run test check bench faults soak docs site release-check texts screenshots format clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ site: $(VENV)/all ## Build the documentation's site into site/; a broken link fa
 
 release-check: $(VENV)/all ## Wheel and sdist: what is in them, and an administrator's first 15 minutes with them
 	$(BIN)/python -m pytest -q tests/release $(ARGS)
+
+texts: $(VENV)/all ## Bring the pages' catalogues (ticketbot/web/languages) up to date with the code
+	$(BIN)/python -m tests.support.catalogues
 
 screenshots: $(VENV)/all ## Photograph every page, light and dark, into docs/screenshots
 	$(BIN)/python docs/screenshots.py
