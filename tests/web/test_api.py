@@ -350,6 +350,20 @@ def test_labels_from_elsewhere_come_in_once_and_all_go_out(site, admin):
     Caller(site, "read").post("/labels", {"labels": words}, status=403)
 
 
+def test_tickets_are_found_as_on_their_page(site, reader):
+    put_answers(site.db, [("desk", "T-1", 1), ("desk", "T-2", 1)], state="dead")
+    with site.db.write() as session:
+        for number in (1, 2):
+            said = {"category": CLASSES[number], "by": "m1", "answered_at": 1.0}
+            session.add(Ticket(endpoint="desk", ticket=f"T-{number}", seq=1, **said))
+    assert [one["ticket"] for one in reader.get("/search", ticket="T-1")["items"]] == ["T-1"]
+    assert [one["ticket"] for one in reader.get("/search", category=CLASSES[2])["items"]] == ["T-2"]
+    assert {one["state"] for one in reader.get("/search", state="dead")["items"]} == {"dead"}
+    assert reader.get("/search", user="nobody")["items"] == []
+    reader.get("/search", state="nonsense", status=400)
+    reader.get("/search", cursor="nonsense", status=400)
+
+
 def test_a_users_data_is_counted_first_and_erased_when_that_is_said(site, admin):
     put_pictures(site)
     with site.db.write() as session:

@@ -1,6 +1,8 @@
-"""How it stands, and the story of a picture, for programs: /api/v1/status, /trace."""
+"""How it stands, what was found, and the story of a picture, for programs: /api/v1/status, /search, /trace, /erase."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 from sqlalchemy import select
@@ -8,9 +10,9 @@ from sqlalchemy import select
 from ticketbot.db.models import Model as ModelRow
 from ticketbot.deliver import alerts
 from ticketbot.errors import Refused, UsageError
-from ticketbot.operate import erase, overview, pending, trace
+from ticketbot.operate import erase, overview, pending, search, trace
 from ticketbot.web.access import known_caller
-from ticketbot.web.api import Api, Model
+from ticketbot.web.api import Api, Model, Page
 from ticketbot.web.context import services
 
 api = Api("status")
@@ -61,6 +63,30 @@ class Stories(Model):
     items: list[Story]
 
 
+class SearchQuery(Model):
+    ticket: str = Field("", max_length=200)
+    user: str = Field("", max_length=200, description="Whose pictures are on it.")
+    category: str = Field("", max_length=40)
+    state: Literal["", "waits", "held", "pending", "delivered", "dead", "cancelled"] = Field(
+        "", description="Of an event about it; `waits`: for its quiet time."
+    )
+    cursor: str | None = Field(None, max_length=500, description="`next` of the page before; nothing for the first.")
+
+
+class FoundTicket(Model):
+    """`category` null: nothing was said yet. `state`: of the event that was found, or of the last one."""
+
+    endpoint: str
+    ticket: str
+    category: str | None
+    confidence: float | None
+    by: str | None
+    answered_at: float | None
+    state: str | None
+    user: str | None
+    pictures: list[str]
+
+
 class Erasure(Model):
     """Whose files (`user`, and if you like only of one `source`), or how old; not both."""
 
@@ -102,6 +128,19 @@ def get_status() -> Status:
         return Status(queues=queues, stuck=pending.stuck(session), alerts=raised, model=champion)
 
 
+@api.get("/search", "read")
+def search_tickets(query: SearchQuery) -> Page[FoundTicket]:
+    """Look for tickets as the Tickets page does, the newest first; also those about which nothing was said yet.
+
+    A page may be short, or empty, and have a `next`: so much was looked through.
+    """
+    made = services()
+    wanted = search.Wanted(query.ticket, query.user, query.category, query.state)
+    with made.db.read() as session:
+        found = search.find(session, made.settings, wanted, query.cursor)
+        return Page[FoundTicket](items=[_found(one) for one in found.rows], next=found.next)
+
+
 @api.get("/trace", "read")
 def get_trace(query: TraceQuery) -> Stories:
     """The story of a picture: seen, settled, staged, predicted by, why unsure, delivered when, answered what."""
@@ -132,3 +171,12 @@ def erase_data(body: Erasure) -> Erased:
     except UsageError as error:
         raise Refused("bad_request", str(error)) from None
     return Erased(**vars(report))
+
+
+def _found(row: search.Row) -> FoundTicket:
+    names = ("category", "confidence", "by", "answered_at")
+    said = {name: getattr(row.said, name) if row.said else None for name in names}
+    state = row.answer.state if row.answer else None
+    return FoundTicket(
+        endpoint=row.endpoint, ticket=row.ticket, **said, state=state, user=row.user, pictures=list(row.pictures)
+    )
