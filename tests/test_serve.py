@@ -96,6 +96,10 @@ def test_a_picture_reaches_its_ticket_while_the_service_runs(tmp_path):
             assert service.stop() == 0
         about = [event for event in service.events() if event.get("picture")]
         assert len({event["picture"] for event in about}) == 1, "every step names the picture"
+        said = [event["event"] for event in about]
+        assert said[:2] == ["copied", "ticket known"] and {"classified", "answer written down"} < set(said)
+        sent = [event for event in service.events() if event.get("answer") and event["event"].endswith("delivered")]
+        assert sent and all(event["pictures"] == [about[0]["picture"]] for event in sent)
 
 
 def _decoders(service):
