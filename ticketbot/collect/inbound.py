@@ -12,6 +12,7 @@ breaks some ticket systems (django-helpdesk shows its user an error). Everything
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -36,7 +37,7 @@ from ticketbot.net import fetch
 from ticketbot.settings import Settings, Source
 from ticketbot.systems import pointer, signature, template
 from ticketbot.systems import preset as presets
-from ticketbot.systems.calls import System
+from ticketbot.systems.calls import READ_BYTES, System
 from ticketbot.systems.preset import Inbound
 from ticketbot.web.access import signed
 from ticketbot.web.context import services
@@ -54,6 +55,8 @@ LEASE_S = 120.0
 KEEP_S = 7 * 86400.0
 SPOOL_KEEP_S = 2 * 86400.0
 MAX_FILES = 50
+# A list that has the files themselves in it.
+LIST_BYTES = 64 * 2**20
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -281,7 +284,8 @@ class _Event:
 
     def _listed(self, system: System, how: Inbound, ticket: str) -> Any:
         values = {**system.values, "ticket": ticket, "base": system.base, "nothing": None}
-        reply = system.call("GET", how.list_path, values, deadline_s=FETCH_S)
+        most = LIST_BYTES if how.content else READ_BYTES
+        reply = system.call("GET", how.list_path, values, deadline_s=FETCH_S, read_bytes=most)
         if reply.status != 200:
             raise FetchError("upstream_status", f"the list of files answered {reply.status}")
         try:
@@ -291,16 +295,20 @@ class _Event:
 
     def _fetch(self, system: System, how: Inbound, file: dict[str, Any], ticket: str) -> bool:
         assert self.source is not None
-        url = pointer.find(file, how.url)
+        url = pointer.find(file, how.url) if how.url else None
+        content = pointer.find(file, how.content) if how.content else None
         name = os.path.basename(str(pointer.find(file, how.file_name) or "")) if how.file_name else ""
         suffix = os.path.splitext(name)[1].lower()
-        if not url or (suffix and suffix not in self.source.suffixes):
+        # Texts of a ticket are in the same list and have no name; what has an address is looked at when it is here.
+        if not (url or (content and suffix)) or (suffix and suffix not in self.source.suffixes):
             return False
         folder = self.source.root / ticket
-        target = folder / (hashlib.sha256(str(url).encode()).hexdigest()[:32] + (suffix or ".jpg"))
+        target = folder / (hashlib.sha256(str(url or content).encode()).hexdigest()[:32] + (suffix or ".jpg"))
         if target.exists():
             return False
-        data = self._download(system, urljoin(system.base + "/", str(url)))
+        data = self._download(system, urljoin(system.base + "/", str(url))) if url else _decoded(how, str(content))
+        if len(data) > self.source.max_file_mb * 2**20:
+            raise FetchError("body_too_large")
         _write(folder, target, data)
         return True
 
@@ -329,6 +337,13 @@ class _Event:
         if length.isdigit() and int(length) != len(reply.body):
             raise FetchError("fetch_failed", "a file broke off")
         return bytes(reply.body)
+
+
+def _decoded(how: Inbound, content: str) -> bytes:
+    try:
+        return content.encode("latin-1") if how.content_encoding == "latin1" else base64.b64decode(content)
+    except ValueError:
+        raise FetchError("fetch_failed", f"a file is not written in {how.content_encoding}") from None
 
 
 def _is_listed(url: str, hosts: Iterable[str]) -> bool:

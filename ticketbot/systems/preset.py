@@ -84,9 +84,11 @@ class Inbound(_Part):
     timestamp_header: str = ""
     id_header: str = ""
     ticket: str = ""
-    # Pointer to the files in the body, or a step that lists them: each needs a url and may have a name and a type.
+    # Pointer to the files in the body, or a step that lists them: each needs a url, or its content, and may have a name.
     files: str = ""
     url: str = ""
+    content: str = ""
+    content_encoding: Literal["base64", "latin1"] = "base64"
     file_name: str = ""
     list_path: str = ""
     # pointer -> text: an event with this text there is our own echo.

@@ -15,6 +15,16 @@ for my $field (['Category', 'SelectSingle'], ['Confidence', 'FreeformSingle'], [
     if ($type eq 'SelectSingle') { done($made->AddValue(Name => $_)) for qw(reports errors screens tickets) }
     done($made->AddToObject(RT::Queue->new(RT->SystemUser)));
 }
+if ($ENV{HOOK_URL}) {
+    # As docs/ticket-systems.md says.
+    open(my $file, '<', $ENV{HOOK_CODE}) or die $!;
+    my $code = do { local $/; <$file> };
+    for my $when ('On Create', 'On Correspond') {
+        done(RT::Scrip->new(RT->SystemUser)->Create(
+            Queue => 0, Description => "tell ticketbot $when", ScripCondition => $when, ScripAction => 'User Defined',
+            Template => 'Blank', CustomPrepareCode => 'return 1;', CustomCommitCode => $code));
+    }
+}
 my %tokens;
 my @rights = qw(ShowTicket ShowTicketComments CommentOnTicket ModifyTicket SeeCustomField ModifyCustomField);
 for my $name (qw(bot alice)) {

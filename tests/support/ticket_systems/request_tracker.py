@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -37,7 +38,7 @@ Set($MasonLocalComponentRoot, '{folder}/local');
 class RequestTracker:
     """`files`: the tree of the external storage; `database`: for lookups; `tokens` of bot and alice."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, hook_url="", hook_token=""):
         if not (INSTALLED / "libexec" / "rt-server").exists():
             missing("Request Tracker is not installed: apt-get install request-tracker5 rt5-db-sqlite")
         self.folder = Path(folder)
@@ -48,6 +49,13 @@ class RequestTracker:
         config = self.folder / "RT_SiteConfig.pm"
         self.environment = {"PATH": os.environ["PATH"] + ":/usr/sbin", "HOME": str(self.folder), "LANG": "C.UTF-8"}
         self.environment |= {"RT_SITE_CONFIG": str(config), "RT_SITE_CONFIG_DIR": str(self.folder / "none")}
+
+        if hook_url:
+            page = (HERE.parent.parent.parent / "docs" / "ticket-systems.md").read_text()
+            code = re.search(r"```perl\n(.*?)```", page, re.S)[1]
+            code = code.replace("https://ticketbot.example.com/inbound/rt", hook_url).replace("THE SECRET", hook_token)
+            self.code = code
+            self.environment |= {"HOOK_URL": hook_url, "HOOK_CODE": str(self.folder / "scrip.pl")}
 
     def run(self, *words):
         options = {"capture_output": True, "text": True, "env": self.environment, "cwd": self.folder}
@@ -60,6 +68,8 @@ class RequestTracker:
             (self.folder / name).mkdir(parents=True)
         text = CONFIG.replace("{port}", str(self.port)).replace("{folder}", str(self.folder))
         (self.folder / "RT_SiteConfig.pm").write_text(text)
+        if "HOOK_CODE" in self.environment:
+            Path(self.environment["HOOK_CODE"]).write_text(self.code)
         self.run("rt-setup-database-5", "--action", "init")
         self.tokens = json.loads(self.run("perl", HERE / "request_tracker.pl").splitlines()[-1])
         self.log = open(self.folder / "server.log", "wb")
@@ -79,12 +89,13 @@ class RequestTracker:
         assert answer.status_code < 300, f"{answer.status_code} {answer.text[:500]}"
         return answer.json()
 
-    def create(self, jpeg, title="cannot print"):
-        """A ticket with a picture, which RT's nightly job has moved to the disk."""
+    def create(self, jpeg, title="cannot print", *, moved=True):
+        """A ticket with a picture; `moved`: RT's job has moved it from the database to the disk."""
         file = {"FileName": "shot.jpg", "FileType": "image/jpeg", "FileContent": base64.b64encode(jpeg).decode()}
         ticket = {"Queue": "General", "Subject": title, "Content": "see picture", "Attachments": [file]}
         made = self.call("POST", "/ticket", json=ticket)
-        self.run("rt-externalize-attachments-5")
+        if moved:
+            self.run("rt-externalize-attachments-5")
         return str(made["id"])
 
     def field(self, id_, name):
