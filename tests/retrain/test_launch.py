@@ -56,6 +56,16 @@ def test_a_training_that_takes_too_long_is_ended(tmp_path, mode):
     assert time.monotonic() - started < 12
 
 
+def test_its_session_gives_way_to_others_as_a_whole():
+    """The scheduler weighs sessions as groups first: a niceness that only the process has would not yield to anyone."""
+    own = Path("/proc/self/autogroup")
+    if not own.exists():
+        pytest.skip("this kernel does not schedule sessions as groups")
+    words = [sys.executable, "-m", "ticketbot.retrain.child", str(os.getpid()), "512", "7", "cat", str(own)]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True).stdout
+    assert said.strip().endswith("nice 7")
+
+
 def test_it_ends_when_the_service_stops(tmp_path):
     stopping = threading.Event()
     threading.Timer(1.0, stopping.set).start()
