@@ -75,11 +75,15 @@ def soon(db: Database, settings: Settings, endpoint: str, ticket: str, now: floa
 
 
 def plan(db: Database, settings: Settings, now: float) -> int:
-    """Tickets that were answered and are not planned yet get their first look; how many."""
+    """Tickets that were answered and are not planned yet get their first look; how many.
+
+    Also those answered before we stood still for hours: a look that is late is made at once.
+    """
     wanted = [name for name in settings.endpoints if _is_wanted(settings, name)]
     if not wanted:
         return 0
-    first = (Ticket.endpoint.in_(wanted), Ticket.look_at.is_(None), Ticket.answered_at > now - WAITS_S[0])
+    young = Ticket.answered_at > now - WAITS_S[-1]
+    first = (Ticket.endpoint.in_(wanted), Ticket.look_at.is_(None), young, Ticket.category.is_not(None))
     with db.read() as session:
         if session.scalar(select(Ticket.id).where(*first).limit(1)) is None:
             return 0
