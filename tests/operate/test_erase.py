@@ -12,6 +12,7 @@ from tests.support.gallery import NOW, jpeg
 from tests.support.world import World
 from ticketbot import flow
 from ticketbot.app import App
+from ticketbot.collect import inbound
 from ticketbot.collect.index import key_of
 from ticketbot.contracts import snapshot, store
 from ticketbot.contracts.snapshot import Item, Snapshot
@@ -23,6 +24,7 @@ from ticketbot.db.models import (
     Base,
     Directory,
     File,
+    InboundEvent,
     Label,
     LabelEvent,
     Model,
@@ -188,6 +190,24 @@ def test_nothing_names_an_erased_user_picture_or_file(app, world, lived_in):
     assert report.models == ["m1"] and report.backups == ["2026-11-01.tar"]
     assert (app.settings.data_dir / "clean" / "other.html").is_file()
     assert store.path_of(app.settings.data_dir, shared).is_file()
+
+
+def test_what_a_ticket_system_told_of_her_and_waits_is_erased_too(app, world, lived_in):
+    hook = {"enabled": True, "how": {"scheme": "none", "ticket": "/ticket/id"}, "callers": ("127.0.0.1",)}
+    source = app.settings.sources["erp"]
+    source.__dict__["inbound"] = source.inbound.model_copy(update=hook)
+    told = {
+        "ticket": {"ticket": {"id": "T-1"}, "text": "her words"},
+        "user": {"ticket": {"id": "T-9"}, "by": {"name": USER}},
+        "file": {"ticket": {"id": "T-9"}, "files": [{"name": NAME}]},
+        "other": {"ticket": {"id": "T-9"}, "text": "his words"},
+    }
+    for key, document in told.items():
+        inbound.queue(app.db, "erp", key, json.dumps(document).encode(), app.now())
+    erase_user(app)
+    with app.db.read() as session:
+        events = {one.key: one for one in session.scalars(select(InboundEvent))}
+    assert {key for key, one in events.items() if one.body is not None and one.due_at is not None} == {"other"}
 
 
 def test_what_is_anothers_too_stays_his(app, world, lived_in):

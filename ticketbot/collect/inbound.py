@@ -19,7 +19,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,25 @@ def _forget(db: Database, now: float) -> None:
             session.execute(
                 delete(InboundEvent).where(InboundEvent.received_at < now - KEEP_S, InboundEvent.due_at.is_(None))
             )
+
+
+def is_about(settings: Settings, source: str, body: bytes, tickets: set[str], words: set[str]) -> bool:
+    """Does an event name one of these tickets, or hold one of these words as a value? One nobody can read does, too."""
+    try:
+        document = json.loads(body)
+        how = how_of(settings, source)
+    except (ValueError, KeyError, SettingsError):
+        return True
+    ticket = pointer.find(document, how.ticket) if how.ticket else None
+    return (ticket is not None and str(ticket) in tickets) or not words.isdisjoint(_values(document))
+
+
+def _values(document: Any) -> Iterator[str]:
+    if isinstance(document, dict | list):
+        for one in document.values() if isinstance(document, dict) else document:
+            yield from _values(one)
+    else:
+        yield str(document)
 
 
 def tidy(settings: Settings, now: float) -> int:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import ColumnElement, String, and_, cast, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from ticketbot.collect import inbound
 from ticketbot.contracts.events import shown_path
 from ticketbot.db import Database, tombstones
 from ticketbot.db.models import (
@@ -34,6 +35,7 @@ from ticketbot.db.models import (
     Directory,
     File,
     FileTicket,
+    InboundEvent,
     Label,
     LabelEvent,
     Picture,
@@ -114,7 +116,10 @@ def erase(db: Database, settings: Settings, wanted: Wanted, *, who: str, now: fl
     report = Report(dry_run=dry_run)
     files, pictures, shared = _find(db, wanted)
     report.files, report.pictures, report.shared = len(files), len(pictures), len(shared)
-    if dry_run or not (files or pictures):
+    if dry_run:
+        return report
+    _forget_events(db, settings, files, wanted)
+    if not (files or pictures):
         return report
     pictures = _mark(db, pictures, {one.id for one in files})
     shared |= {one.sha256 for one in files if one.sha256} - pictures
@@ -339,6 +344,24 @@ def _forget_folders(session: Session, files: Sequence[Found]) -> None:
                 own = (Directory.source_id == source_id, Directory.path)
                 session.execute(delete(Directory).where(own[0], own[1] == path))
                 session.execute(update(Directory).where(own[0], own[1] == path.rpartition(b"/")[0]).values(clean=False))
+
+
+def _forget_events(db: Database, settings: Settings, files: Sequence[Found], wanted: Wanted) -> None:
+    """What ticket systems told us of these tickets, this user or these files, and is not worked off yet."""
+    tickets: set[str] = set()
+    with db.read() as session:
+        for some in _parts(files):
+            ids = [one.id for one in some]
+            tickets |= set(session.scalars(select(FileTicket.ticket).where(FileTicket.file_id.in_(ids))))
+        query = select(InboundEvent.id, InboundEvent.source, InboundEvent.body)
+        waiting = list(session.execute(query.where(InboundEvent.body.is_not(None))))
+    paths = {shown_path(one.path) for one in files}
+    words = {*paths, *(path.rpartition("/")[2] for path in paths), *([wanted.user] if wanted.user else [])}
+    about = [id_ for id_, source, body in waiting if inbound.is_about(settings, source, body or b"", tickets, words)]
+    for some_ids in _parts(about):
+        with _writing(db) as session:
+            mine = update(InboundEvent).where(InboundEvent.id.in_(some_ids))
+            session.execute(mine.values(body=None, due_at=None, outcome="erased"))
 
 
 def _forget_index(db: Database, files: Sequence[Found], wanted: Wanted) -> int:
