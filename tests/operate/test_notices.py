@@ -82,7 +82,10 @@ def test_without_addresses_nothing_is_told(db, settings_with):
     assert notices.tell(db, settings_with(), NOW) == 0
 
 
-def test_an_address_apprise_does_not_know_is_said(settings_with):
+def test_an_address_apprise_does_not_know_is_said_without_its_secret(settings_with, caplog):
+    with pytest.raises(SettingsError, match="nonsense://chat/…'"):
+        notices.check(settings_with({"chat.urls": ["nonsense://me:pw@chat/t0ken"]}))
+    assert "t0ken" not in caplog.text and "pw" not in caplog.text
     settings = settings_with({"chat.urls": ["json://127.0.0.1:1/", "nonsense"]})
     with pytest.raises(SettingsError, match=r"chat.urls\[1\] is 'nonsense'"):
         notices.check(settings)

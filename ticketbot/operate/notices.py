@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def sender(settings: Settings) -> Send:
         raise SettingsError("chat.urls is set; notices need: pip install 'ticketbot[chat]'") from None
     targets = apprise.Apprise()
     for number, url in enumerate(settings.chat.urls):
-        if not targets.add(url):
+        with _unsaid():
+            known = targets.add(url)
+        if not known:
             raise SettingsError(f"chat.urls[{number}] is {_shown(url)!r}, which is no address that Apprise knows")
 
     def send(title: str, text: str, picture: bytes | None) -> bool:
@@ -73,6 +76,17 @@ def sender(settings: Settings) -> Send:
             return bool(targets.notify(title=title, body=text, attach=str(path)))
 
     return send
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Apprise logs an address it does not know, with all that is secret in it."""
+    theirs = logging.getLogger("apprise")
+    before, theirs.disabled = theirs.disabled, True
+    try:
+        yield
+    finally:
+        theirs.disabled = before
 
 
 def _shown(url: str) -> str:
