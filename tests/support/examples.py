@@ -35,9 +35,9 @@ class Example:
         return TERMINAL.match(self.code) is not None
 
 
-def examples(page: Path) -> list[Example]:
+def examples(page: str) -> list[Example]:
     found: list[Example] = []
-    for language, text in BLOCK.findall(page.read_text()):
+    for language, text in BLOCK.findall(page):
         if language == "sh":
             found.append(Example(text))
         elif found:
@@ -47,15 +47,15 @@ def examples(page: Path) -> list[Example]:
 
 def run(page, folder, *, replaced=None, skip="pip install", after="", timeout_s=280, **environment):
     """Run the page in `folder`; -> what was said, all of it. `after`: more commands at the end."""
-    parts = []
-    for number, example in enumerate(found := [one for one in examples(page) if skip not in one.code]):
-        code = example.code
-        for old, new in (replaced or {}).items():
-            code = code.replace(old, new)
+    text = page.read_text()
+    for old, new in (replaced or {}).items():
+        text = text.replace(old, new)
+    parts, found = [], [one for one in examples(text) if skip not in one.code]
+    for number, example in enumerate(found):
         if example.background:
-            parts.append(f"(\n{code}\n) >> terminal-{number}.out 2>&1 &\n")
+            parts.append(f"(\n{example.code}\n) >> terminal-{number}.out 2>&1 &\n")
         else:
-            parts.append(f"echo '{MARK} {number}'\n{code}\n")
+            parts.append(f"echo '{MARK} {number}'\n{example.code}\n")
     script = folder / "page.sh"
     script.write_text("set -e\n" + "".join(parts) + f"echo '{MARK} end'\n{after}\n")
     said = _shell(script, folder, timeout_s, environment)
