@@ -17,7 +17,18 @@ from tests.support.outbox import put_answers
 from tests.support.shelf import label, put_model
 from tests.support.site import Site
 from ticketbot import apis
-from ticketbot.db.models import Attempt, EndpointState, File, FileTicket, Source, Switch, Ticket, Training
+from ticketbot.db.models import (
+    Attempt,
+    Cleaning,
+    EndpointState,
+    File,
+    FileTicket,
+    Source,
+    Suspect,
+    Switch,
+    Ticket,
+    Training,
+)
 from ticketbot.pages import BLUEPRINTS
 from ticketbot.retrain import run
 from ticketbot.web.access import need_of
@@ -362,6 +373,37 @@ def test_tickets_are_found_as_on_their_page(site, reader):
     assert reader.get("/search", user="nobody")["items"] == []
     reader.get("/search", state="nonsense", status=400)
     reader.get("/search", cursor="nonsense", status=400)
+
+
+def test_labels_that_may_be_wrong_come_worst_first(site, reader):
+    hashes = put_pictures(site)
+    assert reader.get("/suspects") == {"items": [], "next": None}
+    with site.db.write() as session:
+        for number, state in ((1, "succeeded"), (2, "failed")):
+            session.add(Cleaning(id=number, state=state, cause="ada", started_at=1.0, finished_at=2.0))
+        session.flush()
+        for rank, sha256 in enumerate(hashes, 1):
+            about = {"label": CLASSES[0], "suggested": CLASSES[1], "p_label": 0.1, "cluster": rank, "conflict": False}
+            session.add(Suspect(cleaning_id=1, rank=rank, sha256=sha256, **about))
+    found = reader.everything("/suspects")
+    assert [one["rank"] for one in found] == [1, 2, 3, 4, 5]
+    assert [one["sha256"] for one in found] == hashes
+
+
+def test_classes_are_those_of_settings_labels_and_model(site, reader):
+    label(site.db, put_pictures(site)[0], CLASSES[1])
+    found = {one["name"]: one for one in reader.get("/classes")["items"]}
+    assert list(found) == list(CLASSES) and all(one["in_model"] for one in found.values())
+    assert (found[CLASSES[1]]["labels"], found[CLASSES[1]]["missing"]) == (1, 1)
+
+
+def test_an_endpoint_is_tried_and_its_alert_dismissed(site, admin):
+    put_rows(site, [Switch(name="alert.desk.dead", value="given up", who="deliver", at=1.0)])
+    found = admin.post("/endpoints/desk/test")["items"]
+    assert {one["level"] for one in found} >= {"fault"} and all(one["check"] == "endpoint desk" for one in found)
+    admin.post("/endpoints/nobody/test", status=404)
+    admin.post("/endpoints/desk/dismiss", {"code": "dead"}, status=204)
+    assert admin.get("/status")["alerts"] == []
 
 
 def test_a_users_data_is_counted_first_and_erased_when_that_is_said(site, admin):

@@ -113,6 +113,10 @@ class Secret(Model):
     secret: str = Field(description="Shown this once; the one before it signs too for 24 hours.")
 
 
+class AlertCode(Model):
+    code: str = Field(min_length=1, max_length=40, description="Of the alert, as /status says it.")
+
+
 class Released(Model):
     released: int
     cancelled: int
@@ -212,6 +216,13 @@ def resume_endpoint(name: str) -> None:
     """Undo the pause: what waited goes out in order."""
     made = services()
     admin.resume(made.db, known_caller().name, made.now(), _known(name))
+
+
+@api.post("/endpoints/<name>/dismiss", "admin")
+def dismiss_alert(name: str, body: AlertCode) -> None:
+    """A person has seen this alert; it comes again when there is reason again."""
+    made = services()
+    admin.dismiss(made.db, _known(name), body.code, known_caller().name, made.now())
 
 
 @api.post("/endpoints/<name>/secret", "admin")

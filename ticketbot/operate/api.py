@@ -10,7 +10,9 @@ from sqlalchemy import select
 from ticketbot.db.models import Model as ModelRow
 from ticketbot.deliver import alerts
 from ticketbot.errors import Refused, UsageError
-from ticketbot.operate import erase, overview, pending, search, trace
+from ticketbot.operate import classes, erase, overview, pending, search, trace
+from ticketbot.operate.checks.endpoints import look_at
+from ticketbot.operate.checks.finding import Patient
 from ticketbot.web.access import known_caller
 from ticketbot.web.api import Api, Model, Page
 from ticketbot.web.context import services
@@ -87,6 +89,33 @@ class FoundTicket(Model):
     pictures: list[str]
 
 
+class ClassOut(Model):
+    """A class that the settings, labels or the model in service know. `missing`: labels until it can be trained."""
+
+    name: str
+    in_settings: bool
+    in_model: bool
+    labels: int
+    missing: int
+
+
+class Classes(Model):
+    items: list[ClassOut]
+
+
+class FindingOut(Model):
+    """`said`: how it is; `do`: what to do about it, empty when nothing is to be done."""
+
+    check: str
+    level: Literal["ok", "note", "fault"]
+    said: str
+    do: str
+
+
+class Findings(Model):
+    items: list[FindingOut]
+
+
 class Erasure(Model):
     """Whose files (`user`, and if you like only of one `source`), or how old; not both."""
 
@@ -139,6 +168,29 @@ def search_tickets(query: SearchQuery) -> Page[FoundTicket]:
     with made.db.read() as session:
         found = search.find(session, made.settings, wanted, query.cursor)
         return Page[FoundTicket](items=[_found(one) for one in found.rows], next=found.next)
+
+
+@api.get("/classes", "read")
+def list_classes() -> Classes:
+    """Which classes there are, with their labels: those of the settings first, then what labels or the model know."""
+    made = services()
+    labels = made.tallies.get("labels by class", lambda: classes.counted(made.db))
+    with made.db.read() as session:
+        champion = session.scalar(select(ModelRow).where(ModelRow.state == "champion"))
+    model = [str(one) for one in (champion.manifest.get("classes") or [])] if champion else []
+    minimum = made.settings.retrain.min_per_category
+    found = classes.compared(made.settings.categories, model, labels, minimum)
+    return Classes(items=[ClassOut.model_validate(one, from_attributes=True) for one in found])
+
+
+@api.post("/endpoints/<name>/test", "admin")
+def test_endpoint(name: str) -> Findings:
+    """Does the endpoint answer, and is all well with it? It is asked with a GET; nothing is sent to it."""
+    made = services()
+    if name not in made.settings.endpoints:
+        raise Refused("not_found", "There is no such endpoint.")
+    found = look_at(name, made.settings.endpoints[name], Patient(made.settings, None, made.now, made.db))
+    return Findings(items=[FindingOut.model_validate(one, from_attributes=True) for one in found])
 
 
 @api.get("/trace", "read")

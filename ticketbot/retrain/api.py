@@ -1,4 +1,4 @@
-"""Models and trainings for programs: /api/v1/models, /trainings."""
+"""Models, trainings and labels that may be wrong, for programs: /api/v1/models, /trainings, /suspects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import select
 
+from ticketbot.db.models import Cleaning, Suspect, Training
 from ticketbot.db.models import Model as ModelRow
-from ticketbot.db.models import Training
 from ticketbot.errors import BundleRefused, Conflict, Refused, UsageError
 from ticketbot.retrain import run, shelf
 from ticketbot.web.access import known_caller
@@ -60,6 +60,19 @@ class TrainingOut(Model):
     progress: dict[str, Any] | None
     model_id: str | None
     message: str
+
+
+class SuspectOut(Model):
+    """A label that may be wrong, the likeliest first; look-alikes share `cluster`. To decide: /pictures/…/label."""
+
+    rank: int
+    sha256: str
+    label: str
+    suggested: str
+    p_label: float | None
+    p_suggested: float | None
+    cluster: int
+    conflict: bool
 
 
 class Asked(Model):
@@ -118,6 +131,19 @@ def list_trainings(query: Paging) -> Page[TrainingOut]:
     shown, following = cut(found, query.limit, lambda row: (row.id,))
     values = [{name: getattr(one, name) for name in TrainingOut.model_fields} for one in shown]
     return Page[TrainingOut](items=[TrainingOut(**one) for one in values], next=following)
+
+
+@api.get("/suspects", "read")
+def list_suspects(query: Paging) -> Page[SuspectOut]:
+    """Labels that may be wrong, as the last search found them; what was decided since then is in /label-events."""
+    last = select(Cleaning.id).where(Cleaning.state == "succeeded").order_by(Cleaning.id.desc()).limit(1)
+    with services().db.read() as session:
+        place = place_of(query.cursor, int, int) or [session.scalar(last), 0]
+        rows = select(Suspect).where(Suspect.cleaning_id == place[0], Suspect.rank > place[1])
+        found = list(session.scalars(rows.order_by(Suspect.rank).limit(query.limit + 1)))
+    shown, following = cut(found, query.limit, lambda row: (row.cleaning_id, row.rank))
+    items = [SuspectOut.model_validate(one, from_attributes=True) for one in shown]
+    return Page[SuspectOut](items=items, next=following)
 
 
 @api.post("/trainings", "admin", status=202)
