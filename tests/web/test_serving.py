@@ -12,6 +12,7 @@ from tests.support.settings import make_settings
 from tests.support.site import Site
 from ticketbot.db import connect
 from ticketbot.db.models import Base
+from ticketbot.web import serving
 from ticketbot.web.access import public
 from ticketbot.web.serving import WebServer
 
@@ -28,15 +29,44 @@ def slow():
     return blueprint
 
 
+def heavy():
+    """A /classify that ends when `go_on` is set."""
+    blueprint = Blueprint("heavy", __name__)
+    blueprint.go_on, blueprint.inside = threading.Event(), []
+
+    @blueprint.get("/classify-slow")
+    @public
+    def answer():
+        blueprint.inside.append(1)
+        blueprint.go_on.wait(20)
+        return "done"
+
+    return blueprint
+
+
+@pytest.fixture
+def busy(tmp_path, monkeypatch):
+    """(server, the blueprint): one inference at once, so four threads for /classify, and two may wait, for 2 s."""
+    monkeypatch.setattr(serving, "WAITING", 2)
+    made = heavy()
+    overrides = {"web.port": 0, "web.threads": 1, "classify.http_slots": 1, "classify.queue_s": 2}
+    yield from running(tmp_path, overrides, made, lambda server: (server, made))
+
+
 @pytest.fixture
 def server(tmp_path):
+    yield from running(tmp_path, {"web.port": 0, "web.threads": 4}, slow(), lambda server: server)
+
+
+def running(tmp_path, overrides, blueprint, given):
     db = connect(f"sqlite:///{tmp_path / 'ticketbot.db'}")
     Base.metadata.create_all(db.engine)
-    settings = make_settings(tmp_path, {"web.port": 0, "web.threads": 4})
-    made = WebServer(Site(db, settings, (slow(),)).app, settings)
+    settings = make_settings(tmp_path, overrides)
+    made = WebServer(Site(db, settings, (blueprint,)).app, settings)
     thread = threading.Thread(target=made.run)
     thread.start()
-    yield made
+    yield given(made)
+    getattr(blueprint, "go_on", threading.Event()).set()
     made.stop()
     thread.join(timeout=15)
     assert not thread.is_alive()
@@ -131,3 +161,72 @@ def test_a_signal_that_raises_in_the_loop_is_a_clean_stop(tmp_path, monkeypatch)
     monkeypatch.setattr("ticketbot.web.serving.wasyncore.loop", interrupted)
     server.run()
     db.close()
+
+
+HEAVY = b"GET /classify-slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def asked(server, count):
+    """Connections that have asked for something heavy and wait."""
+    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(count)]
+    for peer in peers:
+        peer.sendall(HEAVY)
+    return peers
+
+
+def full(server, slow_one):
+    """All four threads are at work."""
+    until(lambda: server._server.task_dispatcher._heavy.active_count == 0)  # they have started
+    peers = asked(server, 4)
+    until(lambda: len(slow_one.inside) == 4)
+    return peers
+
+
+def waiting(server):
+    return server._server.task_dispatcher.waiting
+
+
+def until(true):
+    ends_at = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
+
+
+def said(peer):
+    with peer:
+        return b"".join(iter(lambda: peer.recv(65536), b""))
+
+
+def test_healthz_does_not_stand_behind_pictures(busy):
+    server, slow_one = busy
+    peers = full(server, slow_one) + asked(server, 2)
+    until(lambda: waiting(server) == 2)
+    assert status(talk(server, HEALTH)) == 200
+    slow_one.go_on.set()
+    [peer.close() for peer in peers]
+
+
+def test_one_too_many_is_told_at_once_when_to_come_back(busy):
+    server, slow_one = busy
+    peers = full(server, slow_one) + asked(server, 2)
+    until(lambda: waiting(server) == 2)
+    answer = talk(server, HEAVY)
+    assert status(answer) == 503
+    assert b"Retry-After: 2\r\n" in answer
+    assert b"application/problem+json" in answer and b'"code": "busy"' in answer
+    slow_one.go_on.set()
+    assert [status(said(peer)) for peer in peers[:4]] == [200] * 4
+    [peer.close() for peer in peers[4:]]
+
+
+def test_one_that_waited_too_long_is_refused_and_not_worked_on(busy):
+    server, slow_one = busy
+    peers = full(server, slow_one)
+    (late,) = asked(server, 1)
+    until(lambda: waiting(server) == 1)
+    time.sleep(2.1)  # queue_s, which is what this is about
+    slow_one.go_on.set()
+    assert [status(said(peer)) for peer in peers] == [200] * 4
+    assert status(said(late)) == 503

@@ -1,10 +1,15 @@
 """How does the web app listen? waitress with limits on everything a client may send, and a clean stop.
 
-waitress counts header bytes but not header lines; `Parser` adds that.
+waitress counts header bytes but not header lines; `Parser` adds that. It has one queue without an end; `Lanes` makes
+two of it: pictures to be classified wait in one of their own, so that no page and no /healthz stands behind them, and
+when too many wait already, or one has waited for too long, the answer is 503 with Retry-After.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import math
 import threading
 import time
 from typing import Any
@@ -13,7 +18,8 @@ from flask import Flask
 from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.utilities import RequestHeaderFieldsTooLarge
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import Error, RequestHeaderFieldsTooLarge
 
 from ticketbot.settings import Settings
 
@@ -24,6 +30,15 @@ MULTIPART_OVERHEAD_BYTES = 64 * 1024
 # A connection that says nothing for so long is closed.
 IDLE_S = 60
 LOOP_S = 0.2
+# What takes a network's time.
+HEAVY = "/classify"
+# So many wait for it at most: with one network's 20 answers a second, three seconds.
+WAITING = 64
+# Threads for each inference at once: while one infers, others fetch and decode.
+LOOKED_AFTER = 4
+
+# One line for each request that finds another one before it.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 class Parser(HTTPRequestParser):
@@ -49,6 +64,70 @@ class Channel(HTTPChannel):
     parser_class = Parser
 
 
+class Overloaded(Error):
+    """503, as web/problem.py would say it, without a thread of the app."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("All places are taken; try again in a moment.")
+        self.wait_s = wait_s
+
+    def to_response(self, _ident: object = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        about = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "busy"}
+        headers = [("Content-Type", "application/problem+json"), ("Retry-After", str(max(1, math.ceil(self.wait_s))))]
+        return (
+            "503 Service Unavailable",
+            headers,
+            json.dumps({**about, "detail": self.body, "retryable": True}).encode(),
+        )
+
+
+class Lanes:
+    """waitress's threads, twice: for what is quick, and for HEAVY, of which at most WAITING wait, for `queue_s`."""
+
+    def __init__(self, quick: int, heavy: int, queue_s: float) -> None:
+        self.queue_s = queue_s
+        self._quick, self._heavy = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
+        self._quick.set_thread_count(quick)
+        self._heavy.set_thread_count(heavy)
+
+    def add_task(self, channel: HTTPChannel) -> None:
+        request = channel.requests[0]
+        if request.error or not request.path.startswith(HEAVY):
+            self._quick.add_task(channel)
+        elif self.waiting >= WAITING:
+            request.error = Overloaded(self.queue_s)
+            self._quick.add_task(channel)
+        else:
+            self._heavy.add_task(_InLine(channel, self.queue_s))
+
+    @property
+    def waiting(self) -> int:
+        """Of HEAVY, for whom no thread is idle."""
+        lane = self._heavy
+        with lane.lock:
+            return max(0, len(lane.queue) - (len(lane.threads) - lane.active_count))
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> None:
+        for lane in (self._quick, self._heavy):
+            lane.shutdown(cancel_pending, timeout)
+
+
+class _InLine:
+    """A request that waits for a thread, and is refused when that took too long."""
+
+    def __init__(self, channel: HTTPChannel, queue_s: float) -> None:
+        self.channel, self.queue_s = channel, queue_s
+        self._since = time.monotonic()
+
+    def service(self) -> None:
+        if time.monotonic() - self._since > self.queue_s:
+            self.channel.requests[0].error = Overloaded(self.queue_s)
+        self.channel.service()
+
+    def cancel(self) -> None:
+        self.channel.cancel()
+
+
 class WebServer:
     """`run()` serves until `stop()` is called or SystemExit is raised in it, then ends what is under way."""
 
@@ -63,7 +142,7 @@ class WebServer:
             map=self._map,
             host=web.host,
             port=web.port,
-            threads=web.threads,
+            _dispatcher=Lanes(web.threads, LOOKED_AFTER * settings.classify.http_slots, settings.classify.queue_s),
             ident=None,
             max_request_header_size=2 * MAX_HEADER_BYTES,
             max_request_body_size=web.upload_max_mb * MB + MULTIPART_OVERHEAD_BYTES,
