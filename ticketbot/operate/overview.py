@@ -116,6 +116,8 @@ class Counted:
     labels: dict[str, int]
     refused: dict[str, list[tuple[str, int]]]
     days: list[tuple[float, int]]
+    # "today" (delivered), "waits", "dead": by endpoint.
+    answers: dict[str, dict[str, int]]
 
 
 @blueprint.get("/")
@@ -142,7 +144,17 @@ def count(db: Database, settings: Settings, now: Callable[[], float]) -> Counted
             labels={row[0]: row[1] for row in said},
             refused={name: _refused(session, known[name]) for name in settings.sources if name in known},
             days=_days(session, now()),
+            answers={
+                "today": _by_endpoint(session, "delivered", Answer.delivered_at >= midnight(now())),
+                "waits": _by_endpoint(session, "pending"),
+                "dead": _by_endpoint(session, "dead"),
+            },
         )
+
+
+def _by_endpoint(session: Session, state: str, *where: Any) -> dict[str, int]:
+    found = select(Answer.endpoint, func.count()).where(Answer.state == state, *where).group_by(Answer.endpoint)
+    return {row[0]: row[1] for row in session.execute(found)}
 
 
 def _days(session: Session, now: float) -> list[tuple[float, int]]:
@@ -174,8 +186,9 @@ def look(session: Session, settings: Settings, now: float, counted: Counted) -> 
         "labels": _labels(session, settings, counted),
         "champion": champion,
         "trainings": list(session.scalars(select(Training).order_by(Training.id.desc()).limit(TRAININGS))),
-        "endpoints": _endpoints(session, settings, now, since),
+        "endpoints": _endpoints(session, settings, now, counted),
         "staged_today": _count(session, Picture.staged_at >= since),
+        "delivered_today": _count(session, Answer.state == "delivered", Answer.delivered_at >= since),
         "staged": counted.staged,
     }
 
@@ -331,23 +344,15 @@ def _labels(session: Session, settings: Settings, counted: Counted) -> dict[str,
     }
 
 
-def _endpoints(session: Session, settings: Settings, now: float, since: float) -> list[dict[str, Any]]:
+def _endpoints(session: Session, settings: Settings, now: float, counted: Counted) -> list[dict[str, Any]]:
+    """Each configured endpoint: its health, how many answers were delivered today, wait, were given up."""
     states = {row.name: row for row in session.scalars(select(EndpointState))}
-
-    def by_endpoint(*where: Any) -> dict[str, int]:
-        found = session.execute(select(Answer.endpoint, func.count()).where(*where).group_by(Answer.endpoint))
-        return {row[0]: row[1] for row in found}
-
-    today = by_endpoint(Answer.state == "delivered", Answer.delivered_at >= since)
-    waits, dead = by_endpoint(Answer.state == "pending"), by_endpoint(Answer.state == "dead")
     return [
         {
             "name": name,
             "url": endpoint.url,
             "mode": endpoint.mode,
-            "today": today.get(name, 0),
-            "waits": waits.get(name, 0),
-            "dead": dead.get(name, 0),
+            **{what: counts.get(name, 0) for what, counts in counted.answers.items()},
             "row": states.get(name),
             "health": health(states.get(name), now),
         }

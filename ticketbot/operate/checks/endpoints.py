@@ -18,12 +18,13 @@ from ticketbot.net import fetch
 from ticketbot.operate import plainly
 from ticketbot.operate.checks.finding import Finding, Patient, fault, note, ok
 from ticketbot.settings import Endpoint
+from ticketbot.web.i18n import N_, _
 
 ASK_S = 10.0
 WORDS = {
-    "fetch_timeout": "does not answer in time",
-    "tls_failed": "has a certificate that this machine does not trust",
-    "fetch_failed": "does not answer",
+    "fetch_timeout": N_("%(url)s does not answer in time"),
+    "tls_failed": N_("%(url)s has a certificate that this machine does not trust"),
+    "fetch_failed": N_("%(url)s does not answer"),
 }
 
 
@@ -49,26 +50,27 @@ def _reachable(name: str, endpoint: Endpoint, patient: Patient) -> Iterator[Find
     try:
         reply = fetch.request("GET", endpoint.url, deadline_s=ASK_S, allow=endpoint.allow)
     except AddressRefused as error:
-        do = f"name its host in endpoints.{name}.allow when it is your own system"
-        yield fault(check, f"{url} may not be called ({error.code})", do)
+        do = _("name its host in %(key)s when it is your own system", key=f"endpoints.{name}.allow")
+        yield fault(check, _("%(url)s may not be called (%(code)s)", url=url, code=error.code), do)
         return
     except FetchError as error:
-        word = WORDS.get(error.code, error.code)
-        yield fault(check, f"{url} {word}", "is it running, and does the firewall let us through? endpoints." + name)
+        said = _(WORDS[error.code], url=url) if error.code in WORDS else f"{url} {error.code}"
+        do = _("is it running, and does the firewall let us through? %(key)s", key=f"endpoints.{name}")
+        yield fault(check, said, do)
         return
     skew_s = clock_skew_s(reply.headers, patient.now())
     if skew_s is not None and abs(skew_s) > SKEW_S:
-        do = "set both by NTP: signatures older or newer than 300 s are refused"
-        yield fault(check, f"its clock is {skew_s:+.0f} s away from ours", do)
+        do = _("set both by NTP: signatures older or newer than 300 s are refused")
+        yield fault(check, _("its clock is %(s)s s away from ours", s=f"{skew_s:+.0f}"), do)
     elif reply.status in (301, 302, 303, 307, 308) and not endpoint.preset:
         to = reply.headers.get("location", "somewhere")[:200]
-        yield fault(
-            check, f"{url} redirects to {to}, and redirects are never followed", f"correct endpoints.{name}.url"
-        )
+        said = _("%(url)s redirects to %(to)s, and redirects are never followed", url=url, to=to)
+        yield fault(check, said, _("correct %(key)s", key=f"endpoints.{name}.url"))
     elif reply.status in (404, 410, 502, 503, 504):
-        yield note(check, f"{url} answers {reply.status} to a GET", "right if it takes POST only; else look at its url")
+        said = _("%(url)s answers %(status)s to a GET", url=url, status=reply.status)
+        yield note(check, said, _("right if it takes POST only; else look at its url"))
     else:
-        yield ok(check, f"{url} answers (status {reply.status} to a GET)")
+        yield ok(check, _("%(url)s answers (status %(status)s to a GET)", url=url, status=reply.status))
 
 
 def _secret(name: str, patient: Patient) -> Iterator[Finding]:
@@ -83,8 +85,8 @@ def _secret(name: str, patient: Patient) -> Iterator[Finding]:
         yield fault(check, str(error), f"ticketbot endpoints secret {name}")
         return
     if not secrets:
-        do = f"ticketbot endpoints secret {name}, and give it to the receiver"
-        yield fault(check, "there is no secret to sign with, so nothing is sent", do)
+        do = _("%(command)s, and give it to the receiver", command=f"ticketbot endpoints secret {name}")
+        yield fault(check, _("there is no secret to sign with, so nothing is sent"), do)
 
 
 def _kept(session: Session, name: str) -> list[object]:
