@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import examples
 
-pytestmark = [pytest.mark.slow, pytest.mark.train, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.train, pytest.mark.timeout(1800)]
 
 
 def test_from_nothing_to_a_tagged_ticket(tmp_path):

@@ -121,4 +121,4 @@ def tutorial(home, **more):
     # `init` writes the usual port: the environment wins over it.
     own = {"TICKETBOT_WEB__PORT": port, "TICKETBOT_GENERAL__BASE_URL": f"http://127.0.0.1:{port}"}
     more["after"] = more.get("after", "").replace("8788", port)
-    return run(root / "docs" / "tutorial.md", home, replaced=replaced, timeout_s=800, **own, **more)
+    return run(root / "docs" / "tutorial.md", home, replaced=replaced, timeout_s=1700, **own, **more)
