@@ -41,6 +41,7 @@ class Scratch:
     passes: int
     seen_max: int
     lr: float
+    parts: int
     sizes: Sizes
     teach: float
     teach_px: int
