@@ -34,16 +34,17 @@ from ticketbot.operate import pending
 
 KNOWN_TICKETS, NEW_TICKETS = 750, 210
 TRAIN_S, STEP_S = 3600, 180
+GROW_S = 5.0  # seen half-written by at least one scan
 TELL_EVERY_S = 5.0
 # What is strange in the tree, and what becomes of it; the text file is no picture by its name.
 REFUSED = {"not_regular": 1, "image_truncated": 1, "not_an_image": 1}
-# Fewer passes and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn from, or
+# A few passes fewer, and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn from, or
 # the small body would know the hand that draws its test.
 RECIPE = """\
 [data]
 valid_share = 0.08
 [resnet34.scratch]
-passes = 12
+passes = 22
 [efficientnet_lite0]
 rendered = 0
 """
@@ -61,7 +62,9 @@ def run(*, exit_: bool, seed: int, arch: str, data: Path | None, folder: Path, j
     report = Report()
     demo = Demo(folder, seed, arch, pictures, rendered=data is None, report=report)
     with demo.step("draw the ERP's pictures"):
-        tree = make_tree(folder / "erp", seed, KNOWN_TICKETS if data is None else None, pictures=pictures)
+        tree = make_tree(
+            folder / "erp", seed, KNOWN_TICKETS if data is None else None, pictures=pictures, grow_s=GROW_S
+        )
     with RunningDesk(demo.secret) as desk, Service(demo.write_settings(tree, desk)) as service:
         demo.play(tree, desk, service)
         say("\n" + reports.table(report))
@@ -106,7 +109,6 @@ class Demo:
                 "sources.erp": {
                     "root": "erp/attach",
                     "settle_s": 2,
-                    "history": "classify",
                     "ticket_retry_s": [1, 2, 4, 8, 16, 32],
                     "endpoint": "desk",
                     "ticket": [lookup],
