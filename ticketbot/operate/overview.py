@@ -290,26 +290,44 @@ def by_category(
     session: Session, champion_id: str, categories: Iterable[str], since: float | None
 ) -> list[tuple[str, int]]:
     """Pictures (staged since then) by what they are: a person's word, else the champion's."""
-    # Outer joins begin with the pictures: with today's only, however many there were before.
+    counted = _of_all(session, champion_id) if since is None else _of_some(session, champion_id, since)
+    return added_up(*counted, categories)
+
+
+def _of_all(session: Session, champion_id: str) -> tuple[dict[str, int], list[tuple[Any, ...]], int]:
+    """For `added_up`: what the model said comes from an index alone, whatever the pictures are."""
+    said = select(Prediction.category, func.count()).where(Prediction.model_id == champion_id)
+    corrected = (
+        select(Prediction.category, Prediction.id.is_not(None), Label.category, func.count())
+        .select_from(Label)
+        .outerjoin(Prediction, (Prediction.sha256 == Label.sha256) & (Prediction.model_id == champion_id))
+        .group_by(Prediction.category, Prediction.id.is_not(None), Label.category)
+    )
+    predicted = {row[0] or UNSURE: row[1] for row in session.execute(said.group_by(Prediction.category))}
+    total = session.scalar(select(func.count()).select_from(Picture)) or 0
+    return predicted, [tuple(row) for row in session.execute(corrected)], total
+
+
+def _of_some(session: Session, champion_id: str, since: float) -> tuple[dict[str, int], list[tuple[Any, ...]], int]:
+    """The same of what was staged since then. Outer joins begin with these, however many there were before."""
     query = (
         select(Prediction.id.is_not(None), Prediction.category, Label.category, func.count())
         .select_from(Picture)
         .outerjoin(Prediction, (Prediction.sha256 == Picture.sha256) & (Prediction.model_id == champion_id))
         .outerjoin(Label, Label.sha256 == Picture.sha256)
+        .where(Picture.staged_at >= since)
         .group_by(Prediction.id.is_not(None), Prediction.category, Label.category)
     )
-    if since is not None:
-        query = query.where(Picture.staged_at >= since)
-    said: Counter[str] = Counter()
+    predicted: Counter[str] = Counter()
     corrections: list[tuple[Any, ...]] = []
     total = 0
     for was_predicted, category, label, n in session.execute(query):
         total += n
         if was_predicted:
-            said[category or UNSURE] += n
+            predicted[category or UNSURE] += n
         if label is not None:
             corrections.append((category, was_predicted, label, n))
-    return added_up(dict(said), corrections, total, categories)
+    return dict(predicted), corrections, total
 
 
 def added_up(
