@@ -38,8 +38,8 @@ GROW_S = 5.0  # seen half-written by at least one scan
 TELL_EVERY_S = 5.0
 # What is strange in the tree, and what becomes of it; the text file is no picture by its name.
 REFUSED = {"not_regular": 1, "image_truncated": 1, "not_an_image": 1}
-# A few passes fewer, and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn from, or
-# the small body would know the hand that draws its test.
+# A few passes fewer and more to learn from than the recipe has, for five minutes in all; and nothing drawn to learn
+# from, or the small body would know the hand that draws its test.
 RECIPE = """\
 [data]
 valid_share = 0.08
