@@ -11,8 +11,8 @@ from ticketbot.classify.api import Answers
 from ticketbot.collect import inbound
 from ticketbot.operate import chat, classes, endpoints, metrics, overview, tickets
 from ticketbot.retrain import pages as models
+from ticketbot.review import clean, pictures
 from ticketbot.review import pages as label
-from ticketbot.review import pictures
 from ticketbot.web.context import Services
 from ticketbot.web.site import create_app
 
@@ -21,6 +21,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     label.blueprint,
     pictures.blueprint,
+    clean.blueprint,
     tickets.blueprint,
     endpoints.blueprint,
     classes.blueprint,

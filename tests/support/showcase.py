@@ -19,7 +19,7 @@ from ticketbot.imaging.decode import DecoderPool
 from ticketbot.operate import classes, endpoints, overview, tickets
 from ticketbot.render import render_jpeg
 from ticketbot.retrain import pages as models
-from ticketbot.review import labels, pages, pictures
+from ticketbot.review import clean, labels, pages, pictures
 from ticketbot.web.serving import WebServer
 
 CATEGORIES = ("reports", "errors", "screens", "tickets")
@@ -47,7 +47,14 @@ def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool =
     settings = make_settings(folder, rules)
     db = connect(settings.database_url)
     Base.metadata.create_all(db.engine)
-    stages = (overview.blueprint, pages.blueprint, pictures.blueprint, models.blueprint, trying.blueprint)
+    stages = (
+        overview.blueprint,
+        pages.blueprint,
+        pictures.blueprint,
+        clean.blueprint,
+        models.blueprint,
+        trying.blueprint,
+    )
     site = Site(db, settings, (*stages, tickets.blueprint, endpoints.blueprint, classes.blueprint))
     site.clock.now = time.time()
     site.services.announce = lambda session, sha256, now: outbox.announce(session, db, settings, sha256, now)

@@ -5,9 +5,10 @@
     GET  /models/<id>/report         the bundle's own report
     POST /models/train               train now
     POST /models/<id>/promote        put it into service: {reason}
+    POST /models/clean               look for wrong labels now
     POST /models/rollback            put the one before back: {reason}
 
-Who reads sees; administrators act.
+Who reads sees; administrators act; who labels may have labels looked at.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 from ticketbot.db import Database
 from ticketbot.db.models import LabelEvent, Model, Switch, Training
 from ticketbot.errors import BundleRefused, Conflict, Refused, TicketbotError, UsageError
+from ticketbot.retrain import clean as cleaning
 from ticketbot.retrain import launch, run, shelf, shown, snapshot
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.audit import note
@@ -191,6 +193,18 @@ def train() -> ResponseReturnValue:
     with made.db.write() as session:
         note(session, made.now(), known_caller().name, "training asked for")
     return redirect(url_for("models.show"))
+
+
+@blueprint.post("/clean")
+@needs("label")
+def clean() -> ResponseReturnValue:
+    """Look for wrong labels: the worker begins it at its next look. The Clean page asks for it."""
+    made = services()
+    answer = cleaning.is_due(made.db, made.settings, made.now(), asked=True)
+    if not answer.due:
+        raise Conflict(_("Not now: %(reason)s.", reason=answer.reason))
+    run.ask(made.db, known_caller().name, made.now(), cleaning.WISH)
+    return redirect("/clean")
 
 
 @blueprint.post("/<model_id>/promote")

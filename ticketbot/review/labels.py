@@ -135,7 +135,7 @@ def by_key(session: Session, key: str) -> LabelEvent | None:
 def said_together(session: Session, event: LabelEvent) -> list[LabelEvent]:
     """The event, and what the same person said with the same key of other look-alikes and still counts."""
     stem, _, number = event.key.rpartition("-")
-    if event.how not in (PROPAGATED, CLEAN) or not stem or not number.isdecimal():
+    if event.how not in (PROPAGATED, CLEAN) or not number.isdecimal() or event.key != f"{stem}-{int(number)}":
         return [event]
     together = select(LabelEvent).where(LabelEvent.key.in_([f"{stem}-{n}" for n in range(MOST_TOGETHER)]))
     rows = session.scalars(together.where(LabelEvent.who == event.who).order_by(LabelEvent.id)).all()

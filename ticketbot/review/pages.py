@@ -84,9 +84,9 @@ def own_keys(session: Session) -> dict[str, str]:
 @blueprint.post("")
 @needs("label")
 def label() -> ResponseReturnValue:
-    made, body = services(), _body()
+    made, body = services(), body_of()
     with made.db.write() as session:
-        sha256 = _record(session, body, _key(body), "page", _number(body, "took_ms", MAX_TOOK_MS))
+        sha256 = _record(session, body, key_of(body), "page", number_of(body, "took_ms", MAX_TOOK_MS))
         version = labels.version(session, sha256)
     return jsonify(sha256=sha256, category=body["category"], version=version, progress=_progress())
 
@@ -95,12 +95,12 @@ def label() -> ResponseReturnValue:
 @needs("label")
 def label_many() -> ResponseReturnValue:
     """Some may be refused (somebody was quicker) without keeping the others from being said."""
-    made, body = services(), _body()
-    key, given = _key(body), body.get("labels")
+    made, body = services(), body_of()
+    key, given = key_of(body), body.get("labels")
     said = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
     if not 1 <= len(said) <= MAX_ITEMS:
         raise Refused("bad_request", "labels: a list of 1 to 50 objects with sha256 and category.")
-    took_ms = _number(body, "took_ms", MAX_TOOK_MS)
+    took_ms = number_of(body, "took_ms", MAX_TOOK_MS)
     each_ms = took_ms // len(said) if took_ms is not None else None
     versions: dict[str, int] = {}
     refused: dict[str, str] = {}
@@ -119,7 +119,7 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
     """Write down one word. -> the picture's hash."""
     made = services()
     share = made.settings.review.blind_share
-    sha256, new = _sha256(body), _category(body, made.settings.categories)
+    sha256, new = sha256_of(body), _category(body, made.settings.categories)
     _must_be_here(session, sha256)
     shown = _shown(session, sha256, body.get("suggested_by"))
     event = labels.record(
@@ -134,7 +134,7 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
         suggested_by=shown.model_id if shown else None,
         blind=how == "page" and queue.is_blind(sha256, share),
         took_ms=took_ms,
-        expected_version=_number(body, "version"),
+        expected_version=number_of(body, "version"),
         on_label=made.announce,
     )
     if event is not None and queue.is_double(sha256, share):
@@ -145,8 +145,8 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
 @blueprint.post("/undo")
 @needs("label")
 def undo() -> ResponseReturnValue:
-    made, body, who = services(), _body(), known_caller().name
-    key = _key(body)
+    made, body, who = services(), body_of(), known_caller().name
+    key = key_of(body)
     with made.db.write() as session:
         before = labels.undone_with(session, key)
         # A repeated post must not take back one more: the key knows which events it was about.
@@ -177,27 +177,27 @@ def _to_undo(session: Session, who: str, of: str) -> list[LabelEvent]:
 @blueprint.post("/next")
 @needs("label")
 def more() -> ResponseReturnValue:
-    made, body = services(), _body()
-    passed = _hashes(body, "passed", MAX_PASSED)
-    found = queue.take(made.db, **_taking(body), have=_hashes(body, "have", MAX_ITEMS), passed=passed)
+    made, body = services(), body_of()
+    passed = hashes_of(body, "passed", MAX_PASSED)
+    found = queue.take(made.db, **taking(body), have=hashes_of(body, "have", MAX_ITEMS), passed=passed)
     return jsonify(items=[asdict(item) for item in found], progress=_progress())
 
 
 @blueprint.post("/alike")
 @needs("label")
 def alike() -> ResponseReturnValue:
-    made, body = services(), _body()
-    passed = _hashes(body, "passed", MAX_PASSED)
-    found = queue.take_alike(made.db, **_taking(body), have=_hashes(body, "have", 2 * MAX_ITEMS), passed=passed)
+    made, body = services(), body_of()
+    passed = hashes_of(body, "passed", MAX_PASSED)
+    found = queue.take_alike(made.db, **taking(body), have=hashes_of(body, "have", 2 * MAX_ITEMS), passed=passed)
     return jsonify(items=[asdict(item) for item in found], progress=_progress())
 
 
-def _taking(body: Mapping[str, Any]) -> dict[str, Any]:
+def taking(body: Mapping[str, Any]) -> dict[str, Any]:
     made, name = services(), str(body.get("page", ""))
     review = made.settings.review
     if not PAGE.fullmatch(name):
         raise Refused("bad_request", "page: 8 to 32 letters and digits, chosen once by each open page.")
-    n = max(1, _number(body, "n", MAX_ITEMS) or 1)
+    n = max(1, number_of(body, "n", MAX_ITEMS) or 1)
     rules = {"blind_share": review.blind_share, "lease_s": review.lease_s, "now": made.now()}
     return {"who": known_caller().name, "page": name, "n": n, **rules}
 
@@ -206,7 +206,7 @@ def _taking(body: Mapping[str, Any]) -> dict[str, Any]:
 @needs("label")
 def choose_keys() -> ResponseReturnValue:
     """Keep this person's keys; an empty object brings the first ones back."""
-    made, body = services(), _body()
+    made, body = services(), body_of()
     own = body.get("keys")
     if not isinstance(own, Mapping):
         raise Refused("bad_request", "keys: an object of names and keys.")
@@ -239,14 +239,14 @@ def _shown(session: Session, sha256: str, model_id: Any) -> Prediction | None:
 # --- what came in ---
 
 
-def _body() -> Mapping[str, Any]:
+def body_of() -> Mapping[str, Any]:
     body = request.get_json(silent=True) if request.is_json else request.form
     if not isinstance(body, Mapping):
         raise Refused("bad_request", "Send a JSON object or a form.")
     return body
 
 
-def _sha256(body: Mapping[str, Any]) -> str:
+def sha256_of(body: Mapping[str, Any]) -> str:
     sha256 = body.get("sha256")
     if not isinstance(sha256, str) or not store.SHA256.fullmatch(sha256):
         raise Refused("bad_request", "sha256: the 64 hex digits of a picture.")
@@ -260,7 +260,7 @@ def _category(body: Mapping[str, Any], categories: tuple[str, ...]) -> str:
     return category
 
 
-def _key(body: Mapping[str, Any]) -> str:
+def key_of(body: Mapping[str, Any]) -> str:
     if not (key := _fitting(body, "key", KEY)):
         raise Refused("bad_request", "key: 8 to 120 letters, digits, _ and -, new for each thing said.")
     return key
@@ -274,7 +274,7 @@ def _fitting(body: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> st
     return value
 
 
-def _number(body: Mapping[str, Any], name: str, most: int = 2**53) -> int | None:
+def number_of(body: Mapping[str, Any], name: str, most: int = 2**53) -> int | None:
     """A whole number from 0 to `most`; None when it is not there. Raises Refused."""
     value = body.get(name)
     if value is None or value == "":
@@ -284,7 +284,7 @@ def _number(body: Mapping[str, Any], name: str, most: int = 2**53) -> int | None
     return min(int(value), most)
 
 
-def _hashes(body: Mapping[str, Any], name: str, most: int) -> list[str]:
+def hashes_of(body: Mapping[str, Any], name: str, most: int) -> list[str]:
     have = body.get(name, [])
     if not isinstance(have, list):
         raise Refused("bad_request", f"{name}: a list of pictures.")

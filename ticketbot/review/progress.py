@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ticketbot.db import Database
 from ticketbot.db.models import Label, LabelEvent, Picture, Training
 from ticketbot.review import opinions
-from ticketbot.review.labels import OPINIONS
+from ticketbot.review.labels import CLEAN, OPINIONS
 from ticketbot.web.context import Services
 
 # A person's latest words that were compared with what the model suggested.
@@ -72,7 +72,8 @@ def until_training(session: Session, min_new_labels: int) -> int:
 
 def agrees(session: Session, who: str) -> float | None:
     """How often this person's latest words are what the model suggested."""
-    latest = select(LabelEvent.new, LabelEvent.suggested).where(LabelEvent.who == who, LabelEvent.undo_of.is_(None))
+    own = (LabelEvent.who == who, LabelEvent.undo_of.is_(None), LabelEvent.how != CLEAN)
+    latest = select(LabelEvent.new, LabelEvent.suggested).where(*own)
     rows = session.execute(latest.order_by(LabelEvent.id.desc()).limit(LATEST))
     pairs = [(new, suggested) for new, suggested in rows if suggested is not None and new not in OPINIONS]
     return sum(new == suggested for new, suggested in pairs) / len(pairs) if len(pairs) >= 10 else None

@@ -101,7 +101,7 @@ def take(
     """
     dice = random.Random()  # noqa: S311 - an order, not a secret
     holder = holder_of(who, page)
-    mine = _hold(db, list(have), holder, now, lease_s)
+    mine = hold(db, list(have), holder, now, lease_s)
     for _ in range(TRIES):
         if len(mine) >= n:
             break
@@ -109,7 +109,7 @@ def take(
             wanted = _candidates(session, who, holder, n - len(mine), blind_share, now, dice, {*mine, *passed})
         if not wanted:
             break
-        mine += _hold(db, wanted, holder, now, lease_s)
+        mine += hold(db, wanted, holder, now, lease_s)
     return _in_order(db, mine, blind_share, who)
 
 
@@ -131,13 +131,13 @@ def take_alike(
     """
     holder = holder_of(who, page)
     if have:
-        _hold(db, list(have), holder, now, lease_s)
+        hold(db, list(have), holder, now, lease_s)
     for _ in range(TRIES):
         with db.read() as session:
             wanted = _alike(session, who, holder, n, blind_below(blind_share), now, {*have, *passed})
         if not wanted:
             return []
-        if mine := _hold(db, wanted, holder, now, lease_s):
+        if mine := hold(db, wanted, holder, now, lease_s):
             break
     return _in_order(db, mine, blind_share, who)
 
@@ -177,7 +177,7 @@ def holder_of(who: str, page: str) -> str:
     return f"{page}/{who}"[:80]
 
 
-def _hold(db: Database, wanted: list[str], holder: str, now: float, lease_s: float) -> list[str]:
+def hold(db: Database, wanted: list[str], holder: str, now: float, lease_s: float) -> list[str]:
     """Take or renew the lease of each, where nobody else has it."""
     held = set()
     with db.write() as session:
@@ -249,7 +249,7 @@ def _second(session: Session, who: str, holder: str, count: int, now: float, min
         select(SecondOpinion.sha256)
         .join(Picture, Picture.sha256 == SecondOpinion.sha256)
         .where(SecondOpinion.second_event.is_(None), SecondOpinion.first_who != who)
-        .where(_unindexed(Picture.state) == "staged", free, ~_passed_by(who))
+        .where(_unindexed(Picture.state) == "staged", free, ~passed_by(who))
         .limit(count + len(mine))
     )
     return [sha256 for sha256 in session.scalars(waiting) if sha256 not in mine][:count]
@@ -264,10 +264,10 @@ def _open(who: str, holder: str, now: float) -> Any:
     """Staged, without a label, held by nobody else, and not passed on by this person."""
     labelled = exists().where(Label.sha256 == Picture.sha256)
     free = or_(Picture.review_until <= now, Picture.review_holder == holder)
-    return and_(_unindexed(Picture.state) == "staged", free, ~labelled, ~_passed_by(who))
+    return and_(_unindexed(Picture.state) == "staged", free, ~labelled, ~passed_by(who))
 
 
-def _passed_by(who: str) -> Any:
+def passed_by(who: str) -> Any:
     """This person skipped it, or was not sure, and did not take that back."""
     undone = aliased(LabelEvent)
     return exists().where(

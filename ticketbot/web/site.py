@@ -34,6 +34,7 @@ MAX_FORM_PARTS = 50
 MENU = (
     ("overview.show", N_("Overview"), "read"),
     ("label.page", N_("Label"), "label"),
+    ("clean.page", N_("Clean"), "label"),
     ("tickets.show", N_("Tickets"), "read"),
     ("models.show", N_("Models"), "read"),
     ("try.show", N_("Try"), "classify"),
