@@ -19,7 +19,7 @@ from ticketbot.settings import Settings
 from ticketbot.web.api import cursor_of, place_of
 
 PAGE = 40
-LOOK = 2000
+LOOK = 1000
 # Of a user, the files that are looked at, the newest first.
 FILES_OF_A_USER = 1000
 PICTURES_OF_A_ROW = 3
