@@ -49,7 +49,7 @@ texts: $(VENV)/all ## Bring the pages' catalogues (ticketbot/web/languages) up t
 	$(BIN)/python -m tests.support.catalogues
 
 screenshots: $(VENV)/all ## Photograph every page, light and dark, into docs/screenshots
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots.py $(ARGS)
 	$(BIN)/python docs/tutorial_pictures.py
 
 format: $(VENV)/all ## Put the code into its format
