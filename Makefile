@@ -6,7 +6,7 @@ ARGS ?=
 CONFIG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench faults soak docs site release-check texts screenshots format clean
+.PHONY: help demo run test check bench bench-full faults soak docs site release-check texts screenshots format clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ soak: $(VENV)/all ## The same at night size: hours
 
 bench: $(VENV)/all ## Measure against the goals; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.speed
+
+bench-full: $(VENV)/all ## The same at full size: a million files, ten thousand copies
+	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.speed --full
 
 docs: $(VENV)/all ## Write the generated parts of docs/
 	$(BIN)/python docs/generate.py
