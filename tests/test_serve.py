@@ -38,6 +38,12 @@ def test_the_first_admin_gets_a_link_that_works(world):
         assert service.get(line[line.index("/invite/") :]).status_code == 200
 
 
+def test_several_workers_on_sqlite_are_refused_in_a_sentence(world):
+    done = world.run("worker", "--processes", "2")
+    assert done.returncode == 2
+    assert "several workers need PostgreSQL" in done.stderr
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_child_that_dies_is_started_again(world, which):
     with Service(world) as service:

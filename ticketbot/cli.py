@@ -47,6 +47,7 @@ for command in (
     doctor.doctor,
     run.once,
     run.serve,
+    run.worker,
     run.classify,
     run.demo,
     labels.labels,

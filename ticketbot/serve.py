@@ -49,9 +49,9 @@ class Child:
     start_at: float = field(default=0.0)
 
 
-def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
+def serve(settings: Settings, *, web: bool = True, workers: int = 1) -> int:
     """Run until SIGTERM or SIGINT; 0 after a clean end, 1 when a child had to be killed."""
-    children = [Child("web", run_web)] * web + [Child("worker", run_worker)] * worker
+    children = [Child("web", run_web)] * web + [Child("worker", run_worker) for _ in range(workers)]
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -64,11 +64,13 @@ def serve(settings: Settings, *, web: bool = True, worker: bool = True) -> int:
     return _stop(children)
 
 
-def check_start(settings: Settings, *, web: bool = True) -> None:
+def check_start(settings: Settings, *, web: bool = True, workers: int = 1) -> None:
     """What would make every child die at once is said here, once, before any is started.
 
     Raises TicketbotError, OSError or SQLAlchemyError. A PostgreSQL that is away is waited for instead.
     """
+    if workers > 1 and settings.database_url.startswith("sqlite"):
+        raise UsageError("several workers need PostgreSQL: set database.url, see docs/how-to/scale.md")
     if web and settings.web.port:
         family = socket.AF_INET6 if ":" in settings.web.host else socket.AF_INET
         with socket.socket(family) as probe:

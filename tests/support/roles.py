@@ -5,6 +5,7 @@ import time
 
 from tests.support.installation import new_app
 from ticketbot import flow, serve
+from ticketbot.judge.engine import Engine
 
 PAUSE_S = 0.05
 
@@ -21,6 +22,20 @@ def deliverer(settings):
     _again(settings, flow.deliver)
 
 
+SLEEP_S = 1.5
+
+
+def sleeper(settings):
+    """A classifier whose network takes SLEEP_S a picture and no processor, as one on another machine would."""
+
+    def answer(self, pictures):
+        time.sleep(SLEEP_S * len(pictures))
+        return quick(self, pictures)
+
+    quick, Engine.answer = Engine.answer, answer
+    _again(settings, flow.classify)
+
+
 def web(settings):
     logging.disable(logging.CRITICAL)
     serve.run_web(settings)
@@ -32,7 +47,7 @@ def worker(settings):
     serve.run_worker(settings)
 
 
-ROLES = {one.__name__: one for one in (poller, classifier, deliverer, web, worker)}
+ROLES = {one.__name__: one for one in (poller, classifier, sleeper, deliverer, web, worker)}
 
 
 def _again(settings, step):

@@ -25,7 +25,7 @@ START_S = 30  # on a machine that is busy with other tests
 class Service:
     """`ticketbot serve` of a World, on a port of its own."""
 
-    def __init__(self, world, **environment):
+    def __init__(self, world, command=("serve",), **environment):
         self.port = free_port()
         variables = {
             "TICKETBOT_WEB__PORT": str(self.port),
@@ -36,7 +36,7 @@ class Service:
         self.log = open(world.folder / "serve.log", "w")  # noqa: SIM115 - closed in __exit__
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ticketbot", "--config", str(world.config), "serve"],
+            [sys.executable, "-m", "ticketbot", "--config", str(world.config), *command],
             stderr=self.log,
             cwd=ROOT,
             env={**os.environ, **world.more, **variables},

@@ -38,7 +38,23 @@ def serve(context: click.Context, only: str | None) -> None:
 
     settings = load_settings(context)
     service.check_start(settings, web=only != "worker")
-    context.exit(service.serve(settings, web=only != "worker", worker=only != "web"))
+    context.exit(service.serve(settings, web=only != "worker", workers=int(only != "web")))
+
+
+@click.command()
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="How many of them here.")
+@click.pass_context
+def worker(context: click.Context, processes: int) -> None:
+    """Run workers without pages, until SIGTERM: on this machine or on others that see the same database and data_dir.
+
+    Every worker classifies and delivers; one of all, the leader, also scans, reads labels and trains. Several of them
+    need PostgreSQL. A worker that dies holds nothing back for longer than classify.lease_s.
+    """
+    from ticketbot import serve as service
+
+    settings = load_settings(context)
+    service.check_start(settings, web=False, workers=processes)
+    context.exit(service.serve(settings, web=False, workers=processes))
 
 
 @click.command()
