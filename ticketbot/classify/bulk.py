@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from ticketbot import measures
 from ticketbot.db import Database
 from ticketbot.db.leases import is_over
-from ticketbot.db.models import File, Model, Picture, Prediction
+from ticketbot.db.models import File, Label, Model, Picture, Prediction
 from ticketbot.db.rows import rows
 from ticketbot.errors import ImageError
 from ticketbot.failpoints import failpoint
@@ -236,7 +236,8 @@ def _ours(session: Session, seen: Seen, model_id: str) -> bool:
 def _put(session: Session, db: Database, row: Prediction) -> None:
     """A model answers a picture once; after a rollback its earlier answer stands."""
     columns = ("sha256", "model_id", "state", "category", "best", "confidence", "margin", "probabilities", "error")
-    values = {name: getattr(row, name) for name in (*columns, "created_at")}
+    values: dict[str, Any] = {name: getattr(row, name) for name in (*columns, "created_at")}
+    values["labelled"] = select(Label.sha256).where(Label.sha256 == row.sha256).exists()
     session.execute(db.insert(Prediction).values(**values).on_conflict_do_nothing())
 
 

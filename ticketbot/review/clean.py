@@ -17,6 +17,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template, request
@@ -151,7 +152,7 @@ def _suggestions(session: Session, hashes: list[str], chosen: str) -> dict[str, 
 def _progress(chosen: str) -> dict[str, Any]:
     """`left` on this list and on each, how many were fine in a row, and whether it is time to stop."""
     made, who = services(), known_caller().name
-    left = {name: made.tallies.get(f"clean {name}", lambda name=name: _count(made.db, name)) for name in suspects.LISTS}
+    left = {name: made.tallies.get(f"clean {name}", partial(_count, made.db, name)) for name in suspects.LISTS}
     with made.db.read() as session:
         cleaning = suspects.latest(session)
         fine = suspects.fine_in_a_row(session, who, cleaning.started_at) if cleaning else 0

@@ -18,10 +18,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from ticketbot.db.models import Label, LabelEvent, Picture
+from ticketbot.db.models import Label, LabelEvent, Picture, Prediction
 from ticketbot.errors import Conflict, UsageError
 from ticketbot.failpoints import failpoint
 
@@ -215,12 +215,20 @@ def _bring_up_to_date(session: Session, label: Label | None, event: LabelEvent, 
     if decides is None or decides.new is None:
         if label is not None:
             session.delete(label)
+            _mark_predictions(session, event.sha256, labelled=False)
         return
     if label is None:
         label = Label(sha256=event.sha256)
         session.add(label)
     label.category, label.version = decides.new, event.id
     label.who, label.at, label.blind = decides.who, decides.at, decides.blind
+    if event.old is None:
+        _mark_predictions(session, event.sha256, labelled=True)
+
+
+def _mark_predictions(session: Session, sha256: str, *, labelled: bool) -> None:
+    """So that the queue finds what is left without passing by what is done."""
+    session.execute(update(Prediction).where(Prediction.sha256 == sha256).values(labelled=labelled))
 
 
 def _events(session: Session, sha256: str) -> list[Said]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ticketbot.db.models.base import Base, Id, one_of
+from ticketbot.db.models.base import Base, Id, one_of, some
 
 
 class Model(Base):
@@ -49,11 +49,13 @@ class Prediction(Base):
     margin: Mapped[float | None]
     probabilities: Mapped[dict[str, Any] | None]
     error: Mapped[str | None] = mapped_column(String(40))
+    # The picture has a label. Only so that the queue need not walk past all of them; the label itself decides.
+    labelled: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[float]
     __table_args__ = (
         UniqueConstraint("sha256", "model_id"),
         one_of("state", ("done", "failed")),
         Index("ix_prediction_model", "model_id", "category", "margin"),
-        # The review queue: where the champion hesitates most.
-        Index("ix_prediction_margin", "model_id", "margin"),
+        # The review queue: where the champion hesitates most, of what nobody labelled yet.
+        some("ix_prediction_to_label", "model_id", "margin", where="NOT labelled"),
     )
