@@ -28,7 +28,7 @@ from ticketbot.demo.desk import RunningDesk
 from ticketbot.demo.pictures import FolderPictures, Pictures, RenderedPictures
 from ticketbot.demo.report import Report
 from ticketbot.demo.service import Service, free_port, write_settings
-from ticketbot.demo.tree import Tree, Upload, make_tree, more_tickets
+from ticketbot.demo.tree import Tree, Upload, add_unreadable, make_tree, more_tickets
 from ticketbot.errors import NotReady, UsageError
 from ticketbot.operate import pending
 
@@ -145,6 +145,7 @@ class Demo:
         with self.step("train and promote"):
             self.wait_for_champion(service)
         with self.step("let new tickets arrive"):
+            add_unreadable(tree)
             new = more_tickets(tree, NEW_TICKETS if self.rendered else None)
         with self.step("find, classify and deliver them"):
             self.wait_for_silence(service, new)

@@ -4,8 +4,8 @@
     root/erp.db                                 uploads(user_id, file_name, ticket)
     root/outside/                               what a link in the tree points at, and nobody may read
 
-The tree also holds what goes wrong: two users with the same file name, a picture cut off in the middle, a document
-named .jpg, a link that leads out, a text file, and a picture the ERP is still writing.
+The tree also holds what goes wrong: two users with the same file name, a link that leads out, a text file, a picture
+the ERP is still writing; later a picture cut off in the middle and a document named .jpg.
 """
 
 from __future__ import annotations
@@ -253,25 +253,34 @@ def _same_name_twice(tree: Tree) -> None:
 
 
 def _add_strange(tree: Tree) -> None:
-    """What is in the tree and no picture to work on."""
-    user = tree.attach / "1001"
-    user.mkdir(exist_ok=True)
-    whole = render_jpeg("errors", random.Random(f"{tree.seed}-strange"))
+    """What is in the tree and nobody's picture: a text, and a link that leads out."""
+    user = _user_folder(tree)
     outside = tree.root / "outside"
     outside.mkdir()
-    contents = {
-        "broken": (user / "cut off.jpg", whole[: len(whole) // 3]),
-        "document": (user / "contract.pdf.jpg", b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"),
-        "text": (user / "read me.txt", b"not a picture\n"),
-        "outside": (outside / "not yours.jpg", whole),
-    }
-    for name, (path, data) in contents.items():
-        path.write_bytes(data)
-        tree.strange[name] = path
-    tree.strange["link"] = user / "link out.jpg"
+    tree.strange |= {"text": user / "read me.txt", "outside": outside / "not yours.jpg", "link": user / "link out.jpg"}
+    tree.strange["text"].write_bytes(b"not a picture\n")
+    tree.strange["outside"].write_bytes(_some_error(tree))
     tree.strange["link"].symlink_to(tree.strange["outside"])
-    _record(tree, [Upload(tree.strange[name], "1001", tree.strange[name].name, "T-90001", "") for name in
-                   ("broken", "document")])  # fmt: skip
+
+
+def add_unreadable(tree: Tree) -> None:
+    """Lets a ticket arrive whose pictures are none: one was cut off in the middle, one is a document."""
+    user, whole = _user_folder(tree), _some_error(tree)
+    tree.strange |= {"broken": user / "cut off.jpg", "document": user / "contract.pdf.jpg"}
+    tree.strange["broken"].write_bytes(whole[: len(whole) // 3])
+    tree.strange["document"].write_bytes(b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n")
+    paths = [tree.strange[name] for name in ("broken", "document")]
+    _record(tree, [Upload(path, user.name, path.name, "T-90001", "") for path in paths])
+
+
+def _user_folder(tree: Tree) -> Path:
+    user = tree.attach / str(_FIRST_USER)
+    user.mkdir(exist_ok=True)
+    return user
+
+
+def _some_error(tree: Tree) -> bytes:
+    return render_jpeg("errors", random.Random(f"{tree.seed}-strange"))
 
 
 def _add_growing(tree: Tree, grow_s: float) -> None:
