@@ -15,10 +15,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bench import clean, inbound, promises, retraining, sources, start
+from bench import clean, inbound, promises, retraining, review, sources, start
 
 RESULTS = Path(__file__).parent / "results"
-BENCHES = {"start": start.rows, "inbound": inbound.rows, "retraining": retraining.rows}
+BENCHES = {"start": start.rows, "inbound": inbound.rows, "retraining": retraining.rows, "review": review.rows}
 ON_PICTURES = {"clean": clean.rows, "promises": promises.rows, "sources": sources.rows}
 
 
