@@ -17,6 +17,8 @@ KINDS = ("across", "down", "dots")
 TINY = """
 [data]
 min_per_class = 5
+[export]
+int8_same = 0.95
 [efficientnet_lite0]
 px = 64
 folds = 3
