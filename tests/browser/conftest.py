@@ -18,12 +18,12 @@ def served(tmp_path):
 
 
 @pytest.fixture
-def open_page(chrome, served):
-    """open_page() -> a page in its own browser profile; an error in a script or a refused one fails the test."""
+def open_page_of(chrome):
+    """open_page_of(address) -> a page in its own browser profile; a script that fails or is refused fails the test."""
     contexts, problems = [], []
 
-    def new():
-        context = chrome.new_context(base_url=served[1], viewport={"width": 1280, "height": 720})
+    def new(address):
+        context = chrome.new_context(base_url=address, viewport={"width": 1280, "height": 720})
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
@@ -35,3 +35,9 @@ def open_page(chrome, served):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def open_page(open_page_of, served):
+    """open_page() -> a page on the site of `served`."""
+    return lambda: open_page_of(served[1])

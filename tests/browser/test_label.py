@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.showcase import running
 from tests.support.site import PASSWORD
 from ticketbot.db.models import Label, LabelEvent
 from ticketbot.web import accounts
@@ -81,6 +82,20 @@ def test_twenty_labels_by_keyboard_then_undo_across_a_reload(served, open_page):
     assert labels_of(site)[back[-1]] == "errors"
     with site.db.read() as session:
         assert session.query(LabelEvent).count() == 24
+
+
+def test_two_hundred_labels_by_keyboard_alone(tmp_path, open_page_of):
+    """More than a page holds at once: it is filled up while somebody labels, and nothing comes twice or gets lost."""
+    with running(tmp_path / "many", 220, blind_share=0.1) as (site, address):
+        site.person("rita")
+        page = open_page_of(address)
+        sign_in(page, "rita")
+        said = label(page, 200)
+        sent(page)
+        assert len(said) == 200
+        assert labels_of(site) == said
+        with site.db.read() as session:
+            assert session.query(LabelEvent).count() == 200
 
 
 def test_undo_reaches_further_back_than_this_page_remembers(served, open_page):
