@@ -84,7 +84,7 @@ class Inbound(_Part):
     timestamp_header: str = ""
     id_header: str = ""
     ticket: str = ""
-    # Pointer to the files in the body, or a step that lists them: each needs a url, or its content, and may have a name.
+    # Pointer to the files in the body, or a step that lists them: each needs a url or its content, and may have a name.
     files: str = ""
     url: str = ""
     content: str = ""
