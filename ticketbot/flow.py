@@ -205,7 +205,8 @@ def tidy(app: App) -> Counts:
 
 def one_round(app: App) -> dict[str, Any]:
     """Everything once, by hand. -> {"steps": counts a step, "pending": what waits, "stuck": sentences}"""
-    steps = {**poll(app), "labels": read_labels(app), "classify": classify(app), "deliver": deliver(app)}
+    steps = {"inbound": receive(app), **poll(app), "labels": read_labels(app)}
+    steps |= {"classify": classify(app), "deliver": deliver(app)}
     return {"steps": steps, **_state(app)}
 
 
