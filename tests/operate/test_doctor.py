@@ -258,6 +258,7 @@ def test_a_secret_made_with_another_key(world):
     assert "encrypted with another key" in only_fault(world)
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr'")  # Apprise imports it
 def test_an_address_of_the_chat_that_is_none(world):
     with open(world.config, "a") as file:
         file.write('\n[chat]\nurls = ["mattermots://chat.example.com/t0ken"]\n')

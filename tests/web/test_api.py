@@ -311,8 +311,8 @@ def test_a_training_is_asked_for_once_and_only_when_it_can_be(site, admin):
         label(site.db, sha256, CLASSES[number % 4])
     assert admin.post("/trainings", status=202)["due"]
     assert admin.post("/trainings", status=202)["due"]
-    assert run._wish(site.db) == "token:a program"
-    assert run._wish(site.db) is None
+    assert run.wish(site.db, run.WISH) == "token:a program"
+    assert run.wish(site.db, run.WISH) is None
 
 
 def test_people_and_programs_are_let_in_and_out(site, admin):
