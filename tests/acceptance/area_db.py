@@ -203,7 +203,7 @@ def _send_with_jumping_clocks(db, settings):
 
 def power_cut(request, match):
     """Read from the system calls: the row is durable only after the bytes, the name and its folder are."""
-    calls = traced(request.getfixturevalue("tmp_path"))
+    calls = traced(request.getfixturevalue("tmp_path"), files=1)
     written = first(calls, "write", r"staging/tmp/[^>]*\.part>")
     durable = [first(calls, "fsync", r"staging/tmp/[^>]*\.part>", written)]
     durable.append(first(calls, "rename.*", r"\.part.*staging/[0-9a-f]{2}/[0-9a-f]{64}\.jpg", durable[-1]))

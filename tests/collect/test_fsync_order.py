@@ -31,12 +31,12 @@ CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)")
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    return traced(tmp_path_factory.mktemp("strace"), 1)
+    return traced(tmp_path_factory.mktemp("strace"), files=1)
 
 
 @pytest.fixture(scope="module")
 def calls_of_many(tmp_path_factory):
-    return traced(tmp_path_factory.mktemp("strace"), store.WHOLE_FROM)
+    return traced(tmp_path_factory.mktemp("strace"), files=store.WHOLE_FROM)
 
 
 def traced(tmp_path, files):
