@@ -212,7 +212,7 @@ def test_a_kill_while_publishing_leaves_the_old_model_or_the_new_one(db, db_url,
 def consider(db, settings, model_id, **gate):
     manifest = make_bundle(settings.data_dir / "made" / model_id, model_id=model_id, gate={"reason": "because", **gate})
     shelf.register(db, settings, settings.data_dir / "made" / model_id)
-    return shelf.consider(db, settings, manifest, 5.0)
+    return shelf.consider(db, settings, manifest, 5.0, manifest.gate)
 
 
 @pytest.mark.parametrize(

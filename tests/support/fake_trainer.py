@@ -1,4 +1,5 @@
-"""A stand-in for the trainer child: `python -m tests.support.fake_trainer MODE retrain --data … --out …`.
+"""A stand-in for the trainer child: `python -m tests.support.fake_trainer MODE retrain --data … --out …`, or
+`… MODE order DIR --out …` for one on another machine.
 
 It reads the snapshot, says its progress, and ends as MODE says; the bundle is a real one (tests.support.bundles).
 """
@@ -17,14 +18,16 @@ def say(stage, done, total):
     print(json.dumps({"stage": stage, "done": done, "total": total}), flush=True)
 
 
-def write(options, *, promote):
+def write(options, *, promote, **changes):
     from tests.support.bundles import make_bundle
     from ticketbot.contracts import bundle
 
     read = snapshot.read(options.data)
     champion = bundle.read(options.champion).model_id if options.champion else None
     gate = {"promote": promote, "reason": "it says so", "champion": champion, "p_value": None}
-    make_bundle(options.out, classes=read.classes, model_id=f"m-{read.hash[:12]}", gate=gate)
+    facts = {"hash": read.hash, "n": len(read.items)}
+    made = {"model_id": f"m-{read.hash[:12]}", "gate": gate, "snapshot": facts, **changes}
+    make_bundle(options.out, classes=read.classes, **made)
 
 
 def clean(folder, out):
@@ -53,6 +56,9 @@ def main():
         parser.add_argument(name, type=Path)
     parser.add_argument("--progress-json", action="store_true")
     options, more = parser.parse_known_args(sys.argv[2:])
+    if options.command == "order":
+        options.data, champion = Path(more[0]) / "snapshot", Path(more[0]) / "champion"
+        options.champion = champion if champion.is_dir() else None
     say("fit", 1, 4)
     print("not json, and \x00 odd", flush=True)
     say("fit", 4, 4)
@@ -63,6 +69,16 @@ def main():
     elif mode == "refused":
         write(options, promote=False)
         sys.exit(3)
+    elif mode == "wrong":  # and says it is good
+        write(options, promote=True, shift=1)
+    elif mode == "other-pictures":
+        write(options, promote=True, snapshot={"hash": "0" * 64, "n": 400})
+    elif mode == "too-sure":
+        write(options, promote=True, tag_from=0.5)
+    elif mode == "link":
+        write(options, promote=True)
+        (options.out / "model.onnx").rename(options.out / "x.onnx")
+        (options.out / "model.onnx").symlink_to("x.onnx")
     elif mode == "crash":
         raise RuntimeError("the loss is NaN")
     elif mode == "bad-input":

@@ -67,9 +67,14 @@ def rollback(context: click.Context, reason: str) -> None:
 
 
 @click.command()
+@click.option(
+    "--where",
+    type=click.Choice(["local", "command"]),
+    help="On this machine, or elsewhere by the command retrain.away; default: retrain.where.",
+)
 @json_option
 @click.pass_context
-def retrain(context: click.Context, as_json: bool) -> None:
+def retrain(context: click.Context, where: str | None, as_json: bool) -> None:
     """Train now from what people said, whether it is due or not; promote what is better.
 
     Exit 0 when a model came out (promoted or not, the text says which and why), 1 when training failed.
@@ -77,9 +82,12 @@ def retrain(context: click.Context, as_json: bool) -> None:
     from ticketbot.retrain import run
 
     app = open_app(context)
+    settings = app.settings
+    if where:
+        settings = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"where": where})})
     outcome = run.retrain(
         app.db,
-        app.settings,
+        settings,
         app.decoders,
         cause=f"command by {getpass.getuser()}",
         asked=True,

@@ -86,11 +86,11 @@ def read(folder: Path) -> Snapshot:
 
 
 def pack(folder: Path, out: Path) -> None:
-    """Copy a snapshot with its pictures into `out`, for training on another machine."""
+    """Copy a snapshot with its pictures into `out`, for training on another machine; users' names stay here."""
     snapshot = read(folder)
     pictures = out / "pictures"
     pictures.mkdir(parents=True)
     for item in snapshot.items:
         shutil.copyfile(Path(snapshot.root) / item.file, pictures / f"{item.sha256}.jpg")
-    items = tuple(replace(item, file=f"{item.sha256}.jpg") for item in snapshot.items)
+    items = tuple(replace(item, file=f"{item.sha256}.jpg", user="") for item in snapshot.items)
     write(out, replace(snapshot, root="pictures", items=items))

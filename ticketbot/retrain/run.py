@@ -15,12 +15,13 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ticketbot.contracts import snapshot as contract
 from ticketbot.db import Database
 from ticketbot.db.models import Cleaning, Label, Lease, Picture, Switch, Training
 from ticketbot.errors import Conflict, NotReady, TicketbotError
 from ticketbot.failpoints import failpoint
 from ticketbot.imaging.decode import DecoderPool
-from ticketbot.retrain import launch, shelf, snapshot
+from ticketbot.retrain import away, launch, shelf, snapshot
 from ticketbot.retrain.due import Due, Facts, Rules, due
 from ticketbot.settings import Settings
 
@@ -70,7 +71,8 @@ def retrain(
     cause: "labels", "schedule" or "command", and who. progress: gets the trainer's progress lines too.
     Raises NotReady or Conflict when it was asked for and cannot be.
     """
-    bury_silent(db, now())
+    if bury_silent(db, now()):
+        away.forget(settings)
     if not asked and (who := wish(db, WISH)) is not None:
         asked, cause = True, f"asked for by {who}"
     answer = is_due(db, settings, now(), asked=asked)
@@ -185,9 +187,39 @@ def _train(
     note(db, training_id, labels_until=made.labels_until, n_pictures=len(made.items))
     reigning = shelf.champion(db)
     place = shelf.folder_of(settings, reigning.id) if reigning else None
+    place = place if place and place.is_dir() else None
     out = folder / "bundle"
-    end = launch.run(
-        launch.command(settings, folder / "snapshot", out, place if place and place.is_dir() else None),
+    is_away = settings.retrain.where == "command"
+    try:
+        if is_away:
+            words = away.command(settings, away.pack(settings, folder, place), out)
+        else:
+            words = launch.command(settings, folder / "snapshot", out, place)
+        end = _launched(settings, words, folder, beat, stopping)
+    finally:
+        away.forget(settings)
+    beat.write()
+    if not end.bundle:
+        return Outcome(training_id, end.state, None, end.message)
+    failpoint("training.trained")
+    manifest = shelf.register(db, settings, out, f"training {training_id}")
+    failpoint("training.shelved")
+    verdict = manifest.gate
+    if is_away:
+        sent = contract.read(folder / "snapshot")
+        own = shelf.folder_of(settings, manifest.model_id)
+        verdict = away.measured(settings, decoders, sent, own, place, beat, stopping)
+    said = shelf.consider(db, settings, manifest, now(), verdict)
+    failpoint("training.decided")
+    shutil.rmtree(out)  # the shelf has its own copy
+    return Outcome(training_id, "succeeded" if verdict.get("promote") else end.state, manifest.model_id, said)
+
+
+def _launched(
+    settings: Settings, words: list[str], folder: Path, beat: Beat, stopping: threading.Event | None
+) -> launch.End:
+    return launch.run(
+        words,
         folder,
         timeout_s=settings.retrain.timeout_s,
         memory_mb=settings.retrain.memory_mb,
@@ -195,16 +227,6 @@ def _train(
         progress=beat,
         stopping=stopping,
     )
-    beat.write()
-    if not end.bundle:
-        return Outcome(training_id, end.state, None, end.message)
-    failpoint("training.trained")
-    manifest = shelf.register(db, settings, out, f"training {training_id}")
-    failpoint("training.shelved")
-    said = shelf.consider(db, settings, manifest, now())
-    failpoint("training.decided")
-    shutil.rmtree(out)  # the shelf has its own copy
-    return Outcome(training_id, end.state, manifest.model_id, said)
 
 
 class Beat:

@@ -11,7 +11,9 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -129,9 +131,9 @@ def bring(db: Database, settings: Settings, source: Path, *, promoted: bool, who
     return manifest.model_id
 
 
-def consider(db: Database, settings: Settings, manifest: Manifest, now: float) -> str:
-    """After a training: promote it when the rules say so. -> a sentence for people."""
-    verdict, reigning = manifest.gate, champion(db)
+def consider(db: Database, settings: Settings, manifest: Manifest, now: float, verdict: Mapping[str, Any]) -> str:
+    """After a training: promote it when the rules say so. verdict: the gate's. -> a sentence for people."""
+    reigning = champion(db)
     reason = str(verdict.get("reason", ""))
     if not verdict.get("promote"):
         state = "challenger" if verdict.get("offered") or reigning is None else "refused"

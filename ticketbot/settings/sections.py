@@ -204,11 +204,19 @@ class Retrain(Section):
     weights: str
     recipe: str
     sign_key: str
+    where: Literal["local", "command"]
     command: tuple[str, ...]
+    away: tuple[str, ...]
     timeout_s: Annotated[float, Field(gt=0)]
     memory_mb: Annotated[int, Field(ge=512)]
     nice: Annotated[int, Field(ge=0, le=19)]
     holdout_share: Annotated[float, Field(gt=0, lt=0.6)]
+
+    @model_validator(mode="after")
+    def _knows_the_way(self) -> Retrain:
+        if self.where == "command" and not self.away:
+            raise ValueError("where is 'command': say with retrain.away which command trains elsewhere")
+        return self
 
 
 class Model(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trainer.commands import cleaning, gather, looking, staged
+from trainer.commands import cleaning, gather, looking, ordered, staged
 
 COMMANDS: tuple[click.Command, ...] = (
     gather.urls,
@@ -15,4 +15,5 @@ COMMANDS: tuple[click.Command, ...] = (
     staged.export,
     looking.confusion,
     cleaning.clean,
+    ordered.order,
 )
