@@ -7,7 +7,20 @@ import sys
 import click
 
 from ticketbot import __version__
-from ticketbot.commands import backup, deliveries, doctor, erase, init, labels, models, people, presets, run, trace
+from ticketbot.commands import (
+    backfill,
+    backup,
+    deliveries,
+    doctor,
+    erase,
+    init,
+    labels,
+    models,
+    people,
+    presets,
+    run,
+    trace,
+)
 from ticketbot.operate import plainly
 
 
@@ -53,6 +66,7 @@ for command in (
     labels.labels,
     models.models,
     models.retrain,
+    backfill.backfill,
     deliveries.pause,
     deliveries.resume,
     deliveries.answers,

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from ticketbot import measures
 from ticketbot.app import App
+from ticketbot.classify import backfill as backfilling
 from ticketbot.classify.bulk import Bulk
 from ticketbot.collect import inbound, staging, ticket, walk
 from ticketbot.db.slots import forget_old_slots
@@ -131,6 +132,17 @@ def classify(app: App) -> Counts:
     bulk = Bulk(app.db, app.settings, app.serving, app.decoders, app.announce, now=app.now)
     try:
         return bulk.run(app.stopping)
+    except NotReady:
+        return {"classified": 0}
+
+
+def backfill(app: App) -> Counts:
+    """What are the pictures of the past? When somebody asked, at its pace, and while nothing new waits."""
+    if not backfilling.is_due(app.db, app.settings, app.now()):
+        return {"classified": 0}
+    parts = (app.db, app.settings, app.serving, app.decoders, app.announce)
+    try:
+        return Bulk(*parts, now=app.now, take=backfilling.claim, threads=1).run(app.stopping)
     except NotReady:
         return {"classified": 0}
 

@@ -64,6 +64,7 @@ def jobs(app: App) -> list[Job]:
         Job("sweep", times.sweep, flow.sweep),
         Job("tidy", times.tidy, flow.tidy),
         Job("classify", times.classify_s, flow.classify, everywhere=True),
+        Job("backfill", times.backfill_s, flow.backfill, everywhere=True),
         Job("deliver", times.deliver_s, flow.deliver, everywhere=True),
     ]
 

@@ -8,15 +8,15 @@ import re
 import time
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from tests.support.settings import make_settings
-from ticketbot.classify import bulk
+from ticketbot.classify import backfill, bulk
 from ticketbot.collect import staging, ticket, walk
 from ticketbot.collect.book import source_row
 from ticketbot.collect.lookups import Lookups
 from ticketbot.db import connect
-from ticketbot.db.models import Base, Model
+from ticketbot.db.models import Base, Model, Picture
 from ticketbot.deliver import outbox, send
 from ticketbot.operate import pending
 
@@ -69,6 +69,14 @@ def claim_pictures(db, settings):
     assert len(bulk.claim(db, settings, "m", time.time() + 120)) == 1
 
 
+def claim_the_past(db, settings):
+    stage(db, settings)
+    with db.write() as session:
+        session.execute(update(Picture).where(Picture.staged_at > 0).values(wanted=False))
+    backfill.start(db, "ann", time.time())
+    assert len(backfill.claim(db, settings, "m", time.time() + 120)) == 1
+
+
 def is_there_something(db, settings):
     with db.read() as session:
         pending.to_classify(session)
@@ -82,7 +90,9 @@ def deliver(db, settings):
     send.deliver_due(db, settings)
 
 
-@pytest.mark.parametrize("step", [scan, stage, resolve, claim_pictures, is_there_something, decide, deliver])
+@pytest.mark.parametrize(
+    "step", [scan, stage, resolve, claim_pictures, claim_the_past, is_there_something, decide, deliver]
+)
 def test_no_statement_scans_what_grows(db, settings, step):
     said = listen(db)
     step(db, settings)
@@ -96,7 +106,7 @@ def test_the_check_sees_a_scan(db):
     assert all(bad(plan) for _, plan in plans(db, said))
 
 
-@pytest.mark.parametrize("step", [claim_pictures, deliver, stage])
+@pytest.mark.parametrize("step", [claim_pictures, claim_the_past, deliver, stage])
 def test_the_next_ones_come_from_an_index_in_their_order(db, settings, step):
     said = [one for one in listen_to(db, settings, step) if "LIMIT" in one[0] and "FOR ORDER" not in one[0]]
     sorted_anew = [query for query, plan in plans(db, said) if "USE TEMP B-TREE FOR ORDER BY" in " ".join(plan)]

@@ -48,6 +48,10 @@ class Claim:
     token: int
 
 
+# Takes the next batch: take(db, settings, model_id, now); [] when there is none.
+Take = Callable[[Database, Settings, str, float], list[Claim]]
+
+
 @dataclass(frozen=True)
 class Seen:
     """A picture after decoding: its pixels (uint8 RGB) and facts, or the code of what is wrong with it."""
@@ -59,7 +63,10 @@ class Seen:
 
 
 class Bulk:
-    """Bulk classification of one process. `serving` gives the engine; see `run`."""
+    """Bulk classification of one process. `serving` gives the engine; see `run`.
+
+    take: says which pictures are next, as `claim`; threads: classify.workers unless told.
+    """
 
     def __init__(
         self,
@@ -70,9 +77,12 @@ class Bulk:
         announce: Announce,
         *,
         now: Callable[[], float] = time.time,
+        take: Take | None = None,
+        threads: int | None = None,
     ) -> None:
         self.db, self.settings, self.serving, self.decoders = db, settings, serving, decoders
         self.announce, self.now = announce, now
+        self.take, self.threads = take or claim, threads or settings.classify.workers
 
     def run(self, stopping: threading.Event | None = None, limit: int | None = None) -> dict[str, int]:
         """Work until nothing is left (or `limit` batches a thread, or told to stop).
@@ -81,9 +91,8 @@ class Bulk:
         """
         self.serving.current()
         counts: Counter[str] = Counter(classified=0, unsure=0, failed=0)
-        workers = self.settings.classify.workers
-        with ThreadPoolExecutor(workers, thread_name_prefix="classify") as threads:
-            for done in threads.map(lambda _: self._work(stopping, limit), range(workers)):
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="classify") as threads:
+            for done in threads.map(lambda _: self._work(stopping, limit), range(self.threads)):
                 counts.update(done)
         return dict(counts)
 
@@ -92,7 +101,7 @@ class Bulk:
         batches = 0
         while not (stopping is not None and stopping.is_set()) and (limit is None or batches < limit):
             engine = self.serving.current()
-            claims = claim(self.db, self.settings, engine.model_id, self.now())
+            claims = self.take(self.db, self.settings, engine.model_id, self.now())
             if not claims:
                 break
             batches += 1
@@ -181,7 +190,7 @@ def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[C
     found: list[Any] = []
     over = is_over(Picture.lease_until, now, settings.classify.lease_s)
     with db.write() as session:
-        for some in _to_do(model_id, _is_champion(session, model_id)):
+        for some in to_do(model_id, is_champion(session, model_id)):
             query = (
                 select(Picture.sha256, Picture.token)
                 .where(Picture.state == "staged", Picture.wanted, some, over)
@@ -207,17 +216,18 @@ def give_back(db: Database, claims: Sequence[Claim]) -> None:
             )
 
 
-def _is_champion(session: Session, model_id: str) -> bool:
+def is_champion(session: Session, model_id: str) -> bool:
     return session.scalar(select(Model.state).where(Model.id == model_id)) == "champion"
 
 
-def _to_do(model_id: str, is_champion: bool) -> list[ColumnElement[bool]]:
-    """What lacks this model's answer, as conditions that ix_picture_classify serves in its own order.
+def to_do(model_id: str, again: bool) -> list[ColumnElement[bool]]:
+    """What lacks this model's answer (again: also what another model answered), as conditions that ix_picture_classify
+    serves in its own order.
 
     With one condition ("is another or none") each claim would pass over everything that is done: a million pictures
     would take hours.
     """
-    if not is_champion:
+    if not again:
         # Just overtaken (or standing in for a champion that cannot be served): do not undo the newer one's answers.
         return [Picture.model_id.is_(None)]
     return [Picture.model_id.is_(None), Picture.model_id < model_id, Picture.model_id > model_id]

@@ -245,6 +245,12 @@ class Classify(Section):
     fetch_max_mb: Positive
 
 
+class Backfill(Section):
+    per_s: Annotated[float, Field(ge=0)]
+    hours: Annotated[str, Field(pattern=r"^(|([01]?\d|2[0-3])-([01]?\d|2[0-4]))$")]
+    batch: Annotated[int, Field(ge=1, le=256)]
+
+
 class Endpoint(Section):
     url: str
     secret: str
@@ -296,6 +302,7 @@ class Schedule(Section):
     corrections_s: Annotated[float, Field(gt=0)]
     notices_s: Annotated[float, Field(gt=0)]
     classify_s: Annotated[float, Field(gt=0)]
+    backfill_s: Annotated[float, Field(gt=0)]
     deliver_s: Annotated[float, Field(gt=0)]
     labels_s: Annotated[float, Field(gt=0)]
     retrain_s: Annotated[float, Field(gt=0)]
@@ -329,6 +336,7 @@ class Settings(Section):
     retrain: Retrain
     model: Model
     classify: Classify
+    backfill: Backfill
     endpoints: dict[str, Endpoint]
     deliver: Deliver
     chat: Chat
