@@ -15,11 +15,17 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bench import clean, inbound, promises, retraining, review, sources, start
+from bench import clean, inbound, promises, retraining, review, sources, start, train
 
 RESULTS = Path(__file__).parent / "results"
-BENCHES = {"start": start.rows, "inbound": inbound.rows, "retraining": retraining.rows, "review": review.rows}
-ON_PICTURES = {"clean": clean.rows, "promises": promises.rows, "sources": sources.rows}
+BENCHES = {
+    "start": start.rows,
+    "inbound": inbound.rows,
+    "retraining": retraining.rows,
+    "review": review.rows,
+    "train": train.rows,
+}
+ON_PICTURES = {"clean": clean.rows, "promises": promises.rows, "sources": sources.rows, "train": train.rows}
 
 
 def with_pictures(folder):
