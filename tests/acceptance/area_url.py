@@ -39,12 +39,29 @@ class Names:
         self._dns = {name: list(answers) if isinstance(answers, list) else answers for name, answers in dns.items()}
 
     def resolve(self, host, port):
-        answers = self._dns.get(host, [["127.0.0.1"] if host == "localhost" else [PUBLIC]])
+        answers = self._dns.get(host, [_usual(host)])
         if isinstance(answers, str):
-            (wait_s,) = re.fullmatch(r"hang (\d+) s", answers).groups()
-            self.stopping.wait(int(wait_s))
-            raise OSError("no answer")
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+            if slow := re.search(r"(\d+) s", answers):
+                self.stopping.wait(int(slow[1]))
+            raise OSError(answers)
+        if not answers:
+            raise OSError("no such name")
+        found = answers.pop(0) if len(answers) > 1 and isinstance(answers[0], list) else answers[0]
+        return found if isinstance(found, list) else answers  # one list of addresses, or a list for each lookup
+
+
+def _usual(host):
+    """Names that lead inside wherever they are asked, as a resolver answers them; all others are public."""
+    host = host.rstrip(".").lower()
+    if quad := re.fullmatch(r"(\d+)[.-](\d+)[.-](\d+)[.-](\d+)\.(?:nip|sslip|xip)\.io", host):
+        return [".".join(quad.groups())]
+    if host in ("ip6-localhost", "ip6-loopback", "localhost6"):
+        return ["::1"]
+    if re.search(r"(^|\.)localhost4?$|^localhost\.|\.?(localtest\.me|lvh\.me|vcap\.me)$", host):
+        return ["127.0.0.1"]
+    if re.search(r"^metadata(\.|$)|^instance-data(\.|$)", host):
+        return ["169.254.169.254"]
+    return [PUBLIC]
 
 
 def server_of(given, authority):
@@ -52,7 +69,11 @@ def server_of(given, authority):
     behaviour = behaviour_of(given.get("response", "200, body is a JPEG"))
     if "cert" not in given:
         return EvilServer(behaviour)
-    return EvilServer(Behaviour(behaviour.act, None, None, tls=True), context=authority.server_context(given["cert"]))
+    name = given["cert"]
+    how = {"expired": "expired" in name, "trusted": not re.search(r"self|unknown|untrusted", name)}
+    # A kind of certificate is for the right name; else it is the name that it is for.
+    name = name if re.fullmatch(r"\S+\.\S+", name) else "x.test"
+    return EvilServer(Behaviour(behaviour.act, None, None, tls=True), context=authority.server_context(name, **how))
 
 
 def seconds(bound, total_s):

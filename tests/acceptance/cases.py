@@ -22,8 +22,8 @@ FIELDS = {"id", "area", "input", "given", "expect", "why"}
 class Case:
     id: str
     area: str
-    input: object
     expect: dict
+    input: object = ""
     given: dict = field(default_factory=dict)
     why: str = ""
     unknown: tuple[str, ...] = ()

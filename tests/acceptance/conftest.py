@@ -1,6 +1,7 @@
 """What acceptance cases share: a service that answers over HTTP, and the list of what held at the end."""
 
 import functools
+from urllib.parse import quote
 
 import pytest
 
@@ -34,7 +35,11 @@ class Classifier:
         """urls: one address, or a list for a parameter that is repeated."""
         routed = functools.partial(_fetch_get, resolve=resolve, connect=connect)
         monkeypatch.setattr(fetch, "get", routed)
-        return self._client.get("/classify-url", query_string={"url": urls}, headers=self._headers)
+        query = "&".join(
+            f"url={quote(url.encode('utf-8', 'surrogatepass'))}"
+            for url in (urls if isinstance(urls, list) else [urls or ""])
+        )
+        return self._client.get("/classify-url", query_string=query, headers=self._headers)
 
 
 _fetch_get = fetch.get
