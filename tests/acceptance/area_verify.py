@@ -69,7 +69,8 @@ def deliveries_of(text):
 
 
 def _at(match):
-    amount_s = int(match[1].replace(",", "")) * SECONDS[match[2].lower()]
+    parts = re.findall(AMOUNT, match.string, re.IGNORECASE)
+    amount_s = sum(int(number.replace(",", "")) * SECONDS[unit.lower()] for number, unit in parts)
     signs = (1,) if "future" in match.string or "ahead" in match.string else (-1,)
     signs = (-1, 1) if "both" in match.string or "off" in match.string else signs
     return [delivery(stamp=str(NOW + sign * amount_s)) for sign in signs]
@@ -90,28 +91,178 @@ def _other_key(match):
 
 
 def _ids(match):
-    bad = {"'.'": "msg.1", "characters": "m" * 1000, "CRLF": "msg\r\n1", "empty": "", "space": "msg 1", "NUL": "m\0"}
-    return [delivery(msg_id=msg_id) for word, msg_id in bad.items() if word in match.string]
+    length = re.search(r"(\d[\d,]*) (?:char|byte)", match.string)
+    long = "m" * (int(length[1].replace(",", "")) if length else 1000)
+    bad = {"'.'|\\bdots?\\b": "msg.1", "characters|long|bytes": long, "CR ?LF|newline|line break": "msg\r\n1"}
+    bad |= {"empty": "", "space|blank": "msg 1", "NUL": "m\0", "non-?ASCII|unicode|umlaut": "m\u00e4", "slash|/": "m/1"}
+    bad |= {"quote|SQL": "m' OR 1=1", "semicolon": "m;1", "comma": "m,1", "colon": "m:1", "tab": "m\t1", "<": "<m>"}
+    found = [msg_id for words, msg_id in bad.items() if re.search(words, match.string, re.IGNORECASE)]
+    if not found:
+        raise LookupError(f"nobody knows the id in {match.string!r}")
+    return [delivery(msg_id=msg_id) for msg_id in found]
 
 
+def _twice(match):
+    """A header that came twice, as servers hand it on: one value with a comma."""
+    headers, body = delivery()
+    name = f"webhook-{match['what'].lower()}"
+    return [({**headers, name: f"{headers[name]}, {headers[name]}"}, body)]
+
+
+def _written(match):
+    """A header as it stands; <valid> (or "valid", "good") in it is the right signature."""
+    good = delivery()[0]["webhook-signature"]
+    text = re.sub(
+        r"(v1,)?<[^<>]*(valid|good|right|correct)[^<>]*>|v1,(valid|good|right|correct)\b", good, match[1].strip("'\"")
+    )
+    return [signed_as(text)]
+
+
+def _beside(match):
+    """Another signature beside the right one."""
+    good = delivery()[0]["webhook-signature"]
+    other = "v2,AAAA" if re.search(r"unknown (version|scheme)|v2", match.string) else "v1,AAAA"
+    other = "v1a," + base64.b64encode(bytes(64)).decode() if "v1a" in match.string else other
+    pair = (good, other) if re.search(r"first (is |one )?(valid|right|good)", match.string) else (other, good)
+    return [signed_as(" ".join(pair))]
+
+
+def _spoilt(match):
+    good, text = delivery()[0]["webhook-signature"], match.string.lower()
+    raw = base64.b64decode(good[3:])
+    if "hex" in text:
+        return [signed_as("v1," + raw.hex())]
+    if "url" in text:
+        return [signed_as("v1," + base64.urlsafe_b64encode(b"\xfb\xff" + raw[2:]).decode())]
+    if re.search(r"non-?ascii|unicode", text):
+        return [signed_as("v1,\u00e4" + good[4:]), signed_as("v1,\u0661" + good[4:])]
+    if re.search(r"without (the )?(v1|version|prefix)|no (version|prefix)", text):
+        return [signed_as(good[3:])]
+    if "padding" in text:
+        return [signed_as(good + "="), signed_as(good + "AAAA")]
+    if re.search(r"junk|extra|trailing|appended|longer", text):
+        return [signed_as(good + "AAAA"), signed_as(good[:10] + "*" + good[10:])]
+    if re.search(r"lower|upper|case", text):
+        return [signed_as("v1," + good[3:].swapcase())]
+    if "space" in text:
+        return [signed_as(good[:10] + " " + good[10:])]
+    return [
+        signed_as(good[: len(good) // 2]),
+        signed_as(good[:-2]),
+        signed_as("v1," + base64.b64encode(raw[:16]).decode()),
+    ]
+
+
+def _other_content(match):
+    """Signed over something else: the body alone, with SHA-1, without the time, for another id or another body."""
+    text = match.string.lower()
+
+    def made(content, how=hashlib.sha256):
+        return "v1," + base64.b64encode(hmac.new(KEY, content, how).digest()).decode()
+
+    contents = {
+        "sha-?1": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha1),
+        "sha-?512": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha512),
+        "md5": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.md5),
+        "body (only|alone)|only (over )?the body": made(BODY),
+        "without (the )?(time|stamp)": made(b"msg_1." + BODY),
+        "without (the )?id": made(f"{NOW}.".encode() + BODY),
+        "(an)?other id": made(f"msg_2.{NOW}.".encode() + BODY),
+        "(an)?other (body|payload)": made(f"msg_1.{NOW}.".encode() + b"{}"),
+        "(an)?other time": made(f"msg_1.{NOW - 1}.".encode() + BODY),
+    }
+    found = [signature for words, signature in contents.items() if re.search(words, text)]
+    return [signed_as(signature) for signature in found]
+
+
+def _changed(match):
+    """What the sentence names was changed after signing; the body when it names nothing."""
+    headers, text = delivery()[0], match.string.lower()
+    if re.search(r"\bid\b", text):
+        return [({**headers, "webhook-id": "msg_2"}, BODY)]
+    if "timestamp" in text or "time " in text:
+        return [({**headers, "webhook-timestamp": str(NOW - 1)}, BODY)]
+    if "signature" in text.split(" ")[0]:
+        return [signed_as(headers["webhook-signature"][:-5] + "AAAA=")]
+    return [(headers, BODY.replace(b"1", b"2")), (headers, BODY + b" "), (headers, BODY[:-1]), (headers, b"")]
+
+
+def _body_of(match):
+    """A body that is signed as it is, whatever is in it."""
+    text = match.string.lower()
+    bodies = {
+        "utf-?8|binary|bytes": b"\xff\xfe\x00",
+        "empty": b"",
+        "emoji|u\\+2028|ascii|unicode": "\u00e4 \U0001f3ab \u2028".encode(),
+        "nul": b"a\0b",
+        "not json|non-json|no json|html|plain text": b"hello",
+        "mb|large|big|huge": b"x" * 10**6,
+        "cr ?lf|newline|white ?space|spaces": b' {"a": 1}\r\n ',
+        "dots?": b"a.b.c",
+    }
+    found = [body for words, body in bodies.items() if re.search(rf"\b(?:{words})\b", text)]
+    return [delivery(body=body) for body in found or [BODY]]
+
+
+def _spelt(match):
+    headers, body = delivery()
+    changed = [{name.title(): value for name, value in headers.items()}]
+    changed += [{name.upper(): value for name, value in headers.items()}]
+    return [(names, body) for names in changed]
+
+
+def _odd_stamps(match):
+    odd = {"millisecond": str(NOW * 1000), "empty": "", "negative": f"-{NOW}", "hex": hex(NOW), "space": f" {NOW}"}
+    odd |= {"zero|\\b0\\b": "0", "float|fraction|decimal": f"{NOW}.0", "iso|date": "2027-01-15T08:00:00Z"}
+    odd |= {
+        "leading zero": f"0{NOW}",
+        "digits|arabic|unicode": "\u0661" * 10,
+        "nan": "nan",
+        "inf": "inf",
+        "newline": f"{NOW}\n",
+    }
+    odd |= {"letter|text|not a number": "now", "huge|overflow|1e|long|large": "9" * 400, "plus|sign": f"+{NOW}"}
+    found = [stamp for words, stamp in odd.items() if re.search(words, match.string, re.IGNORECASE)]
+    return [delivery(stamp=stamp) for stamp in found]
+
+
+AMOUNT = r"(\d[\d,]*) ?(s|sec|second|min|minute|h|hour)s?\b"
 # What the sentence holds -> the deliveries it is about; the first that is found counts.
 SENTENCES = (
-    (r"webhook-signature: (.+)", lambda match: [signed_as(match[1])]),
+    (r"webhook-signature: (.+)", _written),
     (r"timestamp '", lambda match: [delivery(stamp=stamp) for stamp in re.findall(r"'([^']*)'", match.string)]),
-    (r"(\d[\d,]*) ?(s|sec|second|min|minute|h|hour)s?\b", _at),
-    (r"webhook-id with", _ids),
-    (r"missing", _missing),
-    (r"v1a signature only", lambda match: [signed_as("v1a," + base64.b64encode(bytes(64)).decode())]),
-    (r"(\d[\d,]*) signatures", _many),
+    (r"(two|double|repeated|several) webhook-(?P<what>id|timestamp)", _twice),
+    (r"webhook-id\b(?!.*(missing|changed|swapped|header))|\bid (with|of \d)", _ids),
+    (r"(other|another|wrong|old|foreign|expired|previous) (secret|key)|key of another|junk.*(key|secret)", _other_key),
+    (AMOUNT, _at),
+    (r"valid(?!-).*(v1a|v2|unknown)|(v1a|v2|unknown (version|scheme)).*(before|beside|and|valid(?!-)|then)", _beside),
+    (r"v1a", lambda match: [signed_as("v1a," + base64.b64encode(bytes(64)).decode())]),
+    (r"(\d[\d,]*) (?:signatures|entries|values|items)", _many),
+    (r"first (signature |one )?(is )?(wrong|bad|invalid|valid|right)|(an)?other signature beside", _beside),
     (
         r"(two|second|several) signatures?|rotat",
         lambda match: [signed_as("v1,AAAA " + delivery()[0]["webhook-signature"])],
     ),
-    (r"(other|another|wrong|old) (secret|key)", _other_key),
-    (r"(changed|tampered|altered|flipped|modified)", lambda match: [(delivery()[0], BODY.replace(b"1", b"2"))]),
-    (r"not (utf-?8|text)|non-utf-?8", lambda match: [delivery(body=b"\xff\xfe\x00")]),
-    (r"not json|non-json", lambda match: [delivery(body=b"hello")]),
-    (r"empty body", lambda match: [delivery(body=b"")]),
-    (r"empty signature|signature (is )?empty", lambda match: [signed_as("")]),
-    (r"valid signature|signature valid", lambda match: [delivery()]),
+    (r"(header|name).*(case|upper|lower|spelt)", _spelt),
+    (
+        r"timestamp.*(milli|empty|negative|hex|space|float|fraction|decimal|iso|date|zero|digits|nan|text|letter|number|huge|overflow|long|large|plus|inf)",
+        _odd_stamps,
+    ),
+    (r"(changed|tampered|altered|flipped|modified|swapped|cut off)", _changed),
+    (
+        r"sha-?1|sha-?512|md5|body (only|alone)|only (over )?the body|without (the )?(time|stamp|id\b)"
+        r"|other (id|body|payload|time)",
+        _other_content,
+    ),
+    (
+        r"missing|(without|no) (a |the |any )?(webhook|headers?|signature(?! v)|id\b|timestamp)",
+        _missing,
+    ),
+    (r"empty signature|signature (is |header )?empty", lambda match: [signed_as(""), signed_as("v1,"), signed_as(" ")]),
+    (
+        r"signature.*(hex|url|cut|trunc|short|half|junk|extra|trailing|padding|ascii|prefix|case|space|longer)|truncated",
+        _spoilt,
+    ),
+    (r"body|payload|json|utf", _body_of),
+    (r"valid|correct|good|control|prefix", lambda match: [delivery()]),
 )
