@@ -39,6 +39,17 @@ def test_each_type_fits_the_schema(type_):
     assert value["data"]["confidence"] == 0.9123
 
 
+def test_a_test_fits_the_schema_and_is_about_nothing():
+    value = json.loads(events.test_body(1_800_000_000.25))
+    CHECK.validate(value)
+    assert (value["type"], value["data"]["ticket"], value["data"]["category"]) == ("endpoint.test", None, None)
+    for name, something in (("ticket", "T1"), ("category", "errors"), ("seq", 1)):
+        with pytest.raises(jsonschema.ValidationError):
+            CHECK.validate({**value, "data": {**value["data"], name: something}})
+    with pytest.raises(jsonschema.ValidationError):
+        CHECK.validate({**value, "type": "ticket.answered"})
+
+
 def test_the_same_event_is_the_same_bytes():
     assert body(event()) == body(event())
     assert b'"category":"errors"' in body(event())

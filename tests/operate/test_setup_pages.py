@@ -80,19 +80,63 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_too(site, admin, desk)
     assert deeds(site).count("endpoint secret rotated") == 2
 
 
-def test_a_test_asks_the_endpoint_and_says_what_it_answered(site, admin, desk, settings_with):
-    text = admin.post("/setup/endpoints/desk/test").text
-    assert "answers (status" in text and "there is no secret to sign with" in text
-    assert desk.requests == []  # a GET is no event
-    own = {"endpoints.desk.url": desk.url, "endpoints.desk.secret": SECRET, "endpoints.desk.allow": ["127.0.0.1"]}
-    signing = Site(site.db, settings_with(own), (endpoints.blueprint,), site.clock)
-    assert "there is no secret" not in signing.sign_in("ada").post("/setup/endpoints/desk/test").text
+def with_secret(site, settings_with, **more):
+    """The same site, whose endpoint has a secret."""
+    own = {"endpoints.desk.secret": SECRET, "endpoints.desk.allow": ["127.0.0.1"], **more}
+    return Site(site.db, settings_with(own), (endpoints.blueprint,), site.clock).sign_in("ada")
+
+
+def test_a_test_is_a_signed_event_about_nothing(site, admin, desk, settings_with):
+    desk.secrets = [SECRET]
+    desk.script((200, {}, b"thank you <b>"))
+    with site.db.write() as session:  # what is paused, or has not been let go yet, can be tested too
+        session.add(Switch(name="deliver.paused", value="paused", who="ada", at=NOW))
+    rules = {"endpoints.desk.url": desk.url, "endpoints.desk.mode": "dry_run"}
+    text = with_secret(site, settings_with, **rules).post("/setup/endpoints/desk/test").text
+    assert "it took a signed test event (status 200" in text and "thank you &lt;b&gt;" in text
+    (request,) = desk.requests
+    assert request.verified
+    assert (request.json["type"], request.ticket, request.json["data"]["pictures"]) == ("endpoint.test", None, [])
+    with site.db.read() as session:
+        assert (session.query(Answer).count(), session.get(EndpointState, "desk")) == (0, None)
+    assert "endpoint tested" in deeds(site)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (401, "does it know the newest secret"),
+        (410, "switches the endpoint off"),
+        (500, "refused a signed test event with status 500"),
+        ((302, {"Location": "/elsewhere"}), "redirects are never followed"),
+    ],
+)
+def test_a_test_that_is_refused_says_what_that_means(site, admin, desk, settings_with, answer, said):
+    desk.secrets = [SECRET]
+    desk.script(answer)
+    text = with_secret(site, settings_with, **{"endpoints.desk.url": desk.url}).post("/setup/endpoints/desk/test").text
+    assert said in text and "note bad" in text
+    assert len(desk.requests) == 1
+
+
+def test_nothing_is_sent_without_a_secret_or_past_the_guard(site, admin, desk, settings_with):
+    assert "there is no secret to sign with" in admin.post("/setup/endpoints/desk/test").text
+    rules = {"endpoints.desk.url": desk.url, "endpoints.desk.allow": []}
+    refused = with_secret(site, settings_with, **rules).post("/setup/endpoints/desk/test").text
+    assert "may not be called (address_refused)" in refused
+    assert desk.requests == []
+
+
+def test_a_preset_is_only_asked_whether_it_is_there(site, admin, desk, settings_with):
+    rules = {"endpoints.desk.url": desk.url, "endpoints.desk.allow": ["127.0.0.1"], "endpoints.desk.preset": "zammad"}
+    asked = Site(site.db, settings_with(rules), (endpoints.blueprint,), site.clock)
+    assert "to a GET" in asked.sign_in("ada").post("/setup/endpoints/desk/test").text
+    assert desk.requests == []
 
 
 def test_a_test_of_what_is_not_there_says_so(site, admin, settings_with):
-    gone = {"endpoints.desk.url": f"http://127.0.0.1:{free_port()}/in", "endpoints.desk.allow": ["127.0.0.1"]}
-    nobody = Site(site.db, settings_with(gone), (endpoints.blueprint,), site.clock)
-    assert "does not answer" in nobody.sign_in("ada").post("/setup/endpoints/desk/test").text
+    nobody = with_secret(site, settings_with, **{"endpoints.desk.url": f"http://127.0.0.1:{free_port()}/in"})
+    assert "does not answer" in nobody.post("/setup/endpoints/desk/test").text
 
 
 def test_pause_resume_and_enable(site, admin):

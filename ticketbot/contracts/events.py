@@ -4,6 +4,7 @@
     ticket.corrected     the ticket's category changed: a person said so, or a later picture
     picture.classified   the first word about one picture of a ticket
     picture.corrected    a person said that it is something else
+    endpoint.test        about nothing: an administrator asks whether the receiver takes what we send
 
 The schema is beside this file (events.schema.json); docs/events.md shows one of each. FORMAT_VERSION history: 1, the
 first. A body is built once and stored; these very bytes are signed and sent.
@@ -21,6 +22,7 @@ from typing import Any
 
 FORMAT_VERSION = 1
 TYPES = ("ticket.answered", "ticket.corrected", "picture.classified", "picture.corrected")
+TEST = "endpoint.test"
 SCHEMA = Path(__file__).with_name("events.schema.json")
 # Standard Webhooks asks for less than 20 kB: receivers may cut or refuse more.
 MAX_BYTES = 20_000
@@ -73,6 +75,13 @@ def body(event: Event) -> bytes:
         "pictures_total": len(event.pictures),
     }
     return _bytes({"type": event.type, "timestamp": _iso(event.at), "data": data})
+
+
+def test_body(at: float) -> bytes:
+    """An event with every field of the others and nothing in them, so that no receiver can act on it."""
+    nothing = {"ticket": None, "seq": 0, "category": None, "categories": [], "confidence": None, "previous": None}
+    data = {"version": FORMAT_VERSION, **nothing, "by": "test", "pictures": [], "pictures_total": 0}
+    return _bytes({"type": TEST, "timestamp": _iso(at), "data": data})
 
 
 def shown_path(path: bytes) -> str:

@@ -3,7 +3,8 @@
     GET  /setup/endpoints
     POST /setup/endpoints/<name>/<deed>     test, secret, pause, resume, enable, release, dismiss
 
-The deeds are those of the command line and the API (deliver/admin.py); the test is the doctor's.
+The deeds are those of the command line and the API (deliver/admin.py). A test is a signed event of a type of its own
+(deliver/trial.py); a ticket system answered with its own API is only asked whether it is there, as the doctor does.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ticketbot.db.models import EndpointState
-from ticketbot.deliver import admin, alerts, claim
-from ticketbot.errors import Conflict, Refused
+from ticketbot.deliver import admin, alerts, claim, trial
+from ticketbot.errors import Conflict, Refused, SettingsError
 from ticketbot.operate import overview
-from ticketbot.operate.checks.endpoints import look_at
-from ticketbot.operate.checks.finding import Patient
+from ticketbot.operate.checks.endpoints import look_at, tested
+from ticketbot.operate.checks.finding import Patient, fault
+from ticketbot.operate.tickets import lines
 from ticketbot.settings import Settings
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.context import services
 from ticketbot.web.i18n import _
 
 blueprint = Blueprint("endpoints", __name__, url_prefix="/setup/endpoints", template_folder="templates")
+# Of what a receiver answered to a test.
+SHOWN_BYTES = 4096
 
 
 @blueprint.get("")
@@ -36,7 +40,7 @@ def show() -> ResponseReturnValue:
 
 
 def _page(status: int = 200, **shown: Any) -> ResponseReturnValue:
-    """The page; `shown` is what is seen once: `secret` or the `findings` of a test (`of` an endpoint), a `problem`."""
+    """The page; `shown` once: a `problem`, a `secret`, or `findings` and `reply` of a test; `of` which endpoint."""
     made = services()
     with made.db.read() as session:
         rows = listed(session, made.settings, made.now())
@@ -77,8 +81,7 @@ def do(name: str, deed: str) -> ResponseReturnValue:
     if name not in settings.endpoints:
         raise Refused("not_found", _("There is no such endpoint."))
     if deed == "test":
-        found = look_at(name, settings.endpoints[name], Patient(settings, None, made.now, db))
-        return _page(of=name, findings=found)
+        return _test(name)
     if deed == "secret":
         return _page(of=name, secret=admin.rotate_secret(db, settings, name, who, now))
     if deed == "pause":
@@ -97,6 +100,20 @@ def do(name: str, deed: str) -> ResponseReturnValue:
     else:
         raise Refused("not_found", _("There is nothing at this address."))
     return redirect(url_for("endpoints.show"), 303)
+
+
+def _test(name: str) -> ResponseReturnValue:
+    """Is it there, does it take our signature, and what did it answer?"""
+    made = services()
+    endpoint = made.settings.endpoints[name]
+    if endpoint.preset:
+        return _page(of=name, findings=look_at(name, endpoint, Patient(made.settings, None, made.now, made.db)))
+    try:
+        report = trial.send_test(made.db, made.settings, name, known_caller().name, made.now)
+    except SettingsError as error:
+        return _page(of=name, findings=[fault(f"endpoint {name}", str(error))])
+    reply = lines(report.body[:SHOWN_BYTES]) if report else ""
+    return _page(of=name, findings=tested(name, endpoint, report, made.now()), reply=reply)
 
 
 @blueprint.post("/<deed>")
