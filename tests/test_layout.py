@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STAGES = {"collect", "review", "retrain", "classify", "deliver"}
 # Built on the stages: they join or operate them.
-ABOVE = {"flow", "schedule", "app", "pages", "apis", "cli", "commands", "serve", "operate", "demo"}
+ABOVE = {"flow", "schedule", "app", "pages", "apis", "cli", "commands", "serve", "operate", "demo", "engine"}
 SHARED = {
     "contracts",
     "db",

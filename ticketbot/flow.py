@@ -23,9 +23,11 @@ from ticketbot import measures
 from ticketbot.app import App
 from ticketbot.classify import backfill as backfilling
 from ticketbot.classify.bulk import Bulk
+from ticketbot.classify.bulk import claim as claim_pictures
 from ticketbot.collect import inbound, staging, ticket, walk
 from ticketbot.db.slots import forget_old_slots
 from ticketbot.deliver import corrections, outbox, send
+from ticketbot.engine import broker, handout
 from ticketbot.errors import NotReady, UsageError
 from ticketbot.operate import erase, notices, pending
 from ticketbot.retrain import clean as cleaning
@@ -134,6 +136,28 @@ def classify(app: App) -> Counts:
         return bulk.run(app.stopping)
     except NotReady:
         return {"classified": 0}
+
+
+def hand_out(app: App) -> Counts:
+    """engine.kind = "celery": what is due goes to the broker, as ids."""
+    post = partial(broker.send, app.settings)
+    return {**decide(app), **handout.hand_out(app.db, app.settings, app.now(), post)}
+
+
+def classify_these(app: App, ids: list[str]) -> Counts:
+    """The broker brought ids of pictures: what may still be claimed of them is done."""
+    handout.received(app.db, handout.CLASSIFY, ids, app.now())
+    parts = (app.db, app.settings, app.serving, app.decoders, app.announce)
+    try:
+        return Bulk(*parts, now=app.now, take=partial(claim_pictures, only=ids), threads=1).run(app.stopping)
+    except NotReady:
+        return {"classified": 0}
+
+
+def deliver_these(app: App, ids: list[str]) -> Counts:
+    """The broker brought ids of answers: what may still be claimed of them is sent."""
+    handout.received(app.db, handout.DELIVER, ids, app.now())
+    return send.deliver_due(app.db, app.settings, app.now, stop=app.stopping.is_set, only=ids)
 
 
 def backfill(app: App) -> Counts:

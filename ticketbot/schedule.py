@@ -53,6 +53,13 @@ class Job:
 def jobs(app: App) -> list[Job]:
     """What runs when. The whole table."""
     times = app.settings.schedule
+    if app.settings.engine.kind == "celery":
+        work = [Job("handout", times.handout_s, flow.hand_out)]
+    else:
+        work = [
+            Job("classify", times.classify_s, flow.classify, everywhere=True),
+            Job("deliver", times.deliver_s, flow.deliver, everywhere=True),
+        ]
     return [
         Job("poll", times.poll_s, flow.poll),
         Job("inbound", times.inbound_s, flow.receive),
@@ -63,9 +70,8 @@ def jobs(app: App) -> list[Job]:
         Job("clean", times.retrain_s, flow.clean_if_due),
         Job("sweep", times.sweep, flow.sweep),
         Job("tidy", times.tidy, flow.tidy),
-        Job("classify", times.classify_s, flow.classify, everywhere=True),
+        *work,
         Job("backfill", times.backfill_s, flow.backfill, everywhere=True),
-        Job("deliver", times.deliver_s, flow.deliver, everywhere=True),
     ]
 
 

@@ -17,12 +17,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.exc import OperationalError
 
-from ticketbot import measures
+from ticketbot import flow, measures
 from ticketbot.app import App
 from ticketbot.deliver import endpoints
+from ticketbot.engine import broker, handout
 from ticketbot.errors import UsageError
 from ticketbot.operate import plainly
 from ticketbot.schedule import Ticker
@@ -37,6 +39,8 @@ RESTART_FIRST_S, RESTART_MOST_S = 0.5, 30.0
 # A child that lived this long is healthy again: its next restart is quick.
 HEALTHY_S = 60.0
 PR_SET_PDEATHSIG = 1
+# Batches that a process delivers at once, each with deliver.workers: a slow receiver holds up no more than its own.
+DELIVERIES_AT_ONCE = 4
 
 
 @dataclass
@@ -51,7 +55,7 @@ class Child:
 
 def serve(settings: Settings, *, web: bool = True, workers: int = 1) -> int:
     """Run until SIGTERM or SIGINT; 0 after a clean end, 1 when a child had to be killed."""
-    children = [Child("web", run_web)] * web + [Child("worker", run_worker) for _ in range(workers)]
+    children = [Child("web", run_web)] * web + _workers(settings, workers)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -64,11 +68,21 @@ def serve(settings: Settings, *, web: bool = True, workers: int = 1) -> int:
     return _stop(children)
 
 
+def _workers(settings: Settings, count: int) -> list[Child]:
+    """With a broker the schedule is a process of its own, and each worker two that take what the broker brings."""
+    if settings.engine.kind != "celery":
+        return [Child("worker", run_worker) for _ in range(count)]
+    takers = [Child(kind, partial(run_taker, kind=kind)) for _ in range(count) for kind in handout.KINDS]
+    return [Child("worker", run_worker)] * bool(count) + takers
+
+
 def check_start(settings: Settings, *, web: bool = True, workers: int = 1) -> None:
     """What would make every child die at once is said here, once, before any is started.
 
     Raises TicketbotError, OSError or SQLAlchemyError. A PostgreSQL that is away is waited for instead.
     """
+    if settings.engine.kind == "celery":
+        broker.check(settings)
     if workers > 1 and settings.database_url.startswith("sqlite"):
         raise UsageError("several workers need PostgreSQL: set database.url, see docs/how-to/scale.md")
     if web and settings.web.port:
@@ -115,6 +129,25 @@ def run_worker(settings: Settings) -> None:
         threading.Event().wait()
     except SystemExit:
         ticker.stop()
+    app.close()
+    measures.flush()
+
+
+def run_taker(settings: Settings, kind: str) -> None:
+    """A process that classifies (or delivers) what the broker brings, until SIGTERM."""
+    app = App(settings)
+    measures.keep(settings.data_dir, kind)
+
+    def end(*_: object) -> None:
+        app.stopping.set()  # long work ends at its next step, not after everything it has
+        _terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    work = flow.classify_these if kind == handout.CLASSIFY else flow.deliver_these
+    at_once = settings.classify.workers if kind == handout.CLASSIFY else DELIVERIES_AT_ONCE
+    log.info("worker ready", extra={"takes": kind})
+    broker.consume(settings, kind, partial(work, app), at_once=at_once)
     app.close()
     measures.flush()
 

@@ -5,6 +5,7 @@ import time
 
 from tests.support.installation import new_app
 from ticketbot import flow, serve
+from ticketbot.engine import handout
 from ticketbot.judge.engine import Engine
 
 PAUSE_S = 0.05
@@ -28,12 +29,32 @@ SLEEP_S = 1.5
 def sleeper(settings):
     """A classifier whose network takes SLEEP_S a picture and no processor, as one on another machine would."""
 
+    _sleep_in_answers()
+    _again(settings, flow.classify)
+
+
+def _sleep_in_answers():
     def answer(self, pictures):
         time.sleep(SLEEP_S * len(pictures))
         return quick(self, pictures)
 
     quick, Engine.answer = Engine.answer, answer
-    _again(settings, flow.classify)
+
+
+def sleeping_taker(settings):
+    """As `sleeper`, of what the broker brings."""
+    _sleep_in_answers()
+    classify_taker(settings)
+
+
+def classify_taker(settings):
+    logging.disable(logging.CRITICAL)
+    serve.run_taker(settings, handout.CLASSIFY)
+
+
+def deliver_taker(settings):
+    logging.disable(logging.CRITICAL)
+    serve.run_taker(settings, handout.DELIVER)
 
 
 def web(settings):
@@ -47,7 +68,8 @@ def worker(settings):
     serve.run_worker(settings)
 
 
-ROLES = {one.__name__: one for one in (poller, classifier, sleeper, deliverer, web, worker)}
+TAKERS = (classify_taker, deliver_taker, sleeping_taker)
+ROLES = {one.__name__: one for one in (poller, classifier, sleeper, deliverer, web, worker, *TAKERS)}
 
 
 def _again(settings, step):

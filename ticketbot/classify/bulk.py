@@ -182,18 +182,21 @@ class Bulk:
         return written
 
 
-def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[Claim]:
+def claim(
+    db: Database, settings: Settings, model_id: str, now: float, only: Sequence[str] | None = None
+) -> list[Claim]:
     """Take the next batch of wanted pictures without an answer of this model; [] when there is none.
 
-    New pictures come before those that an older model answered.
+    New pictures come before those that an older model answered. only: of these.
     """
     found: list[Any] = []
+    mine = [] if only is None else [Picture.sha256.in_(only)]
     over = is_over(Picture.lease_until, now, settings.classify.lease_s)
     with db.write() as session:
         for some in to_do(model_id, is_champion(session, model_id)):
             query = (
                 select(Picture.sha256, Picture.token)
-                .where(Picture.state == "staged", Picture.wanted, some, over)
+                .where(Picture.state == "staged", Picture.wanted, some, over, *mine)
                 .order_by(Picture.model_id, Picture.staged_at)
                 .limit(settings.classify.batch - len(found))
             )
@@ -205,6 +208,24 @@ def claim(db: Database, settings: Settings, model_id: str, now: float) -> list[C
         )
         failpoint("classify.claim")
     return [Claim(sha256, token + 1) for sha256, token in found]
+
+
+def due(
+    session: Session,
+    settings: Settings,
+    model_id: str,
+    now: float,
+    most: int,
+    but: Callable[[Any], ColumnElement[bool]],
+) -> list[str]:
+    """Which pictures would `claim` take, in its order? but: a further condition on their sha256."""
+    over = is_over(Picture.lease_until, now, settings.classify.lease_s)
+    found: list[str] = []
+    for some in to_do(model_id, is_champion(session, model_id)):
+        query = select(Picture.sha256).where(Picture.state == "staged", Picture.wanted, some, over)
+        query = query.where(but(Picture.sha256)).order_by(Picture.model_id, Picture.staged_at)
+        found += session.scalars(query.limit(most - len(found)))
+    return found
 
 
 def give_back(db: Database, claims: Sequence[Claim]) -> None:

@@ -9,7 +9,7 @@ Locks, here and in `finish`, always in this order: the endpoint's row, then answ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,18 +54,25 @@ class Wish:
 
 
 def claim(
-    db: Database, settings: Settings, now: float, in_flight: Mapping[str, int], turns: Mapping[str, int]
+    db: Database,
+    settings: Settings,
+    now: float,
+    in_flight: Mapping[str, int],
+    turns: Mapping[str, int],
+    only: Sequence[str] | None = None,
 ) -> list[Claim]:
     """Claim what the idle workers can start at once; empty when there is nothing to do.
 
-    `in_flight`: how many answers this process is sending, by endpoint; `turns`: when each had its last turn.
+    `in_flight`: how many answers this process is sending, by endpoint; `turns`: when each had its last turn; `only`: of
+    these answers.
     """
+    mine = () if only is None else (Answer.id.in_(only),)
     with db.read() as session:
         if is_paused(session):
             return []
         signers = _ready(session, settings, now)
         free = shares(sorted(signers, key=lambda name: turns.get(name, 0)), in_flight, settings.deliver.workers)
-        wishes = {name: _wish(session, settings, name, now, n, signers[name]) for name, n in free.items()}
+        wishes = {name: _wish(session, settings, name, now, n, signers[name], *mine) for name, n in free.items()}
     claimed: list[Claim] = []
     for name, wish in wishes.items():
         if not wish.secrets and not settings.endpoints[name].preset:
@@ -76,6 +83,22 @@ def claim(
                 failpoint("claim.taken")
             failpoint("claim.committed")
     return claimed
+
+
+def due(
+    session: Session, settings: Settings, now: float, most: int, but: Callable[[Any], ColumnElement[bool]]
+) -> list[str]:
+    """Which answers would `claim` take, an endpoint after the other? but: a further condition on their id."""
+    if is_paused(session):
+        return []
+    found: list[str] = []
+    signers = _ready(session, settings, now)
+    each = max(1, most // max(1, len(signers)))
+    for name, secrets in signers.items():
+        allowed = breaker.allowance(endpoints.look(session, name)[0], now, min(each, most - len(found))).n
+        if allowed and (secrets or settings.endpoints[name].preset):
+            found += _wish(session, settings, name, now, allowed, secrets, but(Answer.id)).ids
+    return found
 
 
 def shares(ready: Sequence[str], in_flight: Mapping[str, int], workers: int) -> dict[str, int]:
@@ -125,8 +148,16 @@ def _say_no_secret(db: Database, endpoint: str, now: float) -> None:
         alerts.alert(session, db, endpoint, "no_secret", text, now)
 
 
-def _wish(session: Session, settings: Settings, endpoint: str, now: float, most: int, secrets: tuple[str, ...]) -> Wish:
-    """Answers that could go, the longest due first."""
+def _wish(
+    session: Session,
+    settings: Settings,
+    endpoint: str,
+    now: float,
+    most: int,
+    secrets: tuple[str, ...],
+    *mine: ColumnElement[bool],
+) -> Wish:
+    """Answers that could go, the longest due first; `mine`: further conditions."""
     # A scalar subquery, not NOT EXISTS: PostgreSQL made an anti join of that, which without statistics ran for minutes.
     waiting = aliased(Answer)
     first_in_line = (
@@ -138,6 +169,7 @@ def _wish(session: Session, settings: Settings, endpoint: str, now: float, most:
         select(Answer.id)
         .where(Answer.endpoint == endpoint, Answer.state == PENDING)
         .where(Answer.due_at <= now, is_over(Answer.lease_until, now, lease_s(settings)), Answer.seq == first_in_line)
+        .where(*mine)
         .order_by(Answer.due_at)
         .limit(most + 1)
     )

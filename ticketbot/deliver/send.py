@@ -51,11 +51,12 @@ def deliver_due(
     post: Post = fetch.post,
     *,
     stop: Callable[[], bool] = lambda: False,
+    only: Sequence[str] | None = None,
 ) -> dict[str, int]:
     """Send until nothing is due (or `stop()`); counts by what came of the attempts.
 
     delivered, retry, dead, disabled, cancelled; fenced (somebody else took over meanwhile), unfinished (the database
-    could not be written: sent again after the lease). `post` has the signature of net.fetch.post.
+    could not be written: sent again after the lease). `post` has the signature of net.fetch.post; `only`: of these ids.
     """
     counts: Counter[str] = Counter()
     running: dict[Future[Report], Claim] = {}
@@ -64,7 +65,7 @@ def deliver_due(
     with ThreadPoolExecutor(settings.deliver.workers, thread_name_prefix="deliver") as pool:
         while True:
             in_flight = Counter(one.endpoint for one in running.values())
-            for one in [] if stop() else claim(db, settings, now(), in_flight, turns):
+            for one in [] if stop() else claim(db, settings, now(), in_flight, turns, only):
                 turns[one.endpoint] = next(tick)
                 running[pool.submit(_send, db, settings, one, now, post)] = one
             if not running:

@@ -245,6 +245,21 @@ class Classify(Section):
     fetch_max_mb: Positive
 
 
+class Engine(Section):
+    kind: Literal["local", "celery"]
+    broker: str
+    queue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    in_flight: Positive
+    resend_s: Annotated[float, Field(gt=0)]
+
+    @field_validator("broker")
+    @classmethod
+    def _is_a_broker(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+            raise ValueError("must begin with redis://, rediss://, amqp:// or amqps://")
+        return url
+
+
 class Backfill(Section):
     per_s: Annotated[float, Field(ge=0)]
     hours: Annotated[str, Field(pattern=r"^(|([01]?\d|2[0-3])-([01]?\d|2[0-4]))$")]
@@ -303,6 +318,7 @@ class Schedule(Section):
     notices_s: Annotated[float, Field(gt=0)]
     classify_s: Annotated[float, Field(gt=0)]
     backfill_s: Annotated[float, Field(gt=0)]
+    handout_s: Annotated[float, Field(gt=0)]
     deliver_s: Annotated[float, Field(gt=0)]
     labels_s: Annotated[float, Field(gt=0)]
     retrain_s: Annotated[float, Field(gt=0)]
@@ -336,6 +352,7 @@ class Settings(Section):
     retrain: Retrain
     model: Model
     classify: Classify
+    engine: Engine
     backfill: Backfill
     endpoints: dict[str, Endpoint]
     deliver: Deliver
@@ -349,6 +366,13 @@ class Settings(Section):
             if source.endpoint and source.endpoint not in self.endpoints:
                 known = ", ".join(sorted(self.endpoints)) or "none is configured"
                 raise ValueError(f"sources.{name}.endpoint is {source.endpoint!r}; endpoints: {known}")
+        if self.engine.kind == "celery":
+            if not self.database.url.startswith("postgresql"):
+                raise ValueError(
+                    "engine.kind is 'celery', which needs PostgreSQL: set database.url (postgresql+psycopg://…)"
+                )
+            if not self.engine.broker:
+                raise ValueError("engine.kind is 'celery': say with engine.broker where it is (redis://…, amqp://…)")
         return self
 
     @property

@@ -34,7 +34,7 @@ from ticketbot.db.models.collect import (
     Tombstone,
 )
 from ticketbot.db.models.deliver import ANSWER_STATES, Answer, Attempt, EndpointState, Redelivery, Said, Ticket
-from ticketbot.db.models.jobs import JobSlot, Lease, Switch
+from ticketbot.db.models.jobs import HandedOut, JobSlot, Lease, Switch
 from ticketbot.db.models.people import Account, ApiToken, Audit, LoginBucket, WebSession
 from ticketbot.db.models.retrain import Cleaning, Suspect, Training
 from ticketbot.db.models.review import Label, LabelEvent, SecondOpinion, SortedCopy
@@ -54,6 +54,7 @@ __all__ = [
     "EndpointState",
     "File",
     "FileTicket",
+    "HandedOut",
     "Id",
     "InboundEvent",
     "IndexCursor",

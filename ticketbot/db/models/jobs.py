@@ -29,6 +29,15 @@ class JobSlot(Base):
     error: Mapped[str | None] = mapped_column(Text)
 
 
+class HandedOut(Base):
+    """These ids are on their way to a worker through a broker; see engine/handout.py. Never many rows."""
+
+    __tablename__ = "handed_out"
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[float]
+
+
 class Switch(Base):
     """A setting that people change while the service runs: deliveries paused, an alert raised."""
 
