@@ -83,9 +83,9 @@ def learner(folder):
 
 
 def write_bundle(model, path, folder):
-    from trainer import body, export
+    from trainer import body, graphs
 
-    export.to_onnx(body.Served(model), PX, path)
+    graphs.to_onnx(body.Served(model), PX, path)
     classes = tuple(sorted(CATEGORIES))
     manifest = make_bundle(
         folder, graph=path.read_bytes(), input_px=PX, classes=classes, golden=False, model_id="bench-resnet34"

@@ -7,9 +7,7 @@ nothing is written. Of that graph an int8 one is made, which serves when it is s
 from __future__ import annotations
 
 import hashlib
-import logging
 import platform
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -31,7 +28,8 @@ from ticketbot.imaging.decode import DecoderPool
 from ticketbot.judge import golden, trust
 from ticketbot.judge.engine import INPUT, OUTPUT, Engine
 from ticketbot.judge.temperature import softmax
-from trainer import pickled, quantize, report
+from trainer import graphs, pickled, quantize, report
+from trainer.data.cache import Cache
 from trainer.data.pictures import DECODERS, TIMEOUT_S, Dataset
 from trainer.recipe import Export
 from trainer.trained import Trained, logits_of
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 ONNX, INT8 = "model.onnx", "model.int8.onnx"
 PARITY = 1e-3
 GOLDEN_PICTURES = 8
-OPSET = 20
 PACKAGES = ("torch", "torchvision", "fastai", "onnx", "onnxruntime", "scikit-learn", "numpy", "pillow")
 
 
@@ -66,16 +63,19 @@ def network(
     samples: NDArray[np.uint8],
     temperature: float,
     recipe: Export,
+    cache: Cache,
+    known: NDArray[np.float32] | None = None,
 ) -> Network:
     """Make the ONNX file of `module` in `folder`: int8 when it says the same as fp32 does, else fp32 and why.
 
     before: the network as it was measured (module, or the same with another head). shown (N x px x px x 3): what fp32
     is compared with torch on; y: their classes when they are held out, else empty. samples: to find int8's ranges by.
+    known: what torch's module says of `shown` (N x C) when that was calculated before.
     Raises TrainingFailed when ONNX and torch differ by more than 1e-3.
     """
-    to_onnx(module, shown.shape[1], folder / ONNX)
+    graphs.write(module, shown.shape[1], folder / ONNX, cache)
     exact = _logits(folder / ONNX, shown)
-    said = parity(exact, logits_of(module, shown))
+    said = parity(exact, logits_of(module, shown) if known is None else known)
     if not recipe.int8:
         return Network(ONNX, {**said, "precision": "fp32", "reason": "the recipe wants no int8"})
     if len(y) < quantize.least(recipe.int8_same):
@@ -137,37 +137,6 @@ def seal(folder: Path, manifest: bundle.Manifest, secret: bytes | None) -> bundl
         manifest = trust.sign(folder, secret)
     golden.check(Engine(folder))
     return manifest
-
-
-def to_onnx(module: nn.Module, px: int, path: Path) -> None:
-    """uint8 N x px x px x 3 -> logits, N free."""
-    module = module.to(memory_format=torch.contiguous_format).eval()
-    example = torch.randint(0, 256, (2, px, px, 3), dtype=torch.uint8)
-    # The exporter talks a lot about itself; what matters is checked by `parity`.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            (example,),
-            str(path),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            verbose=False,
-        )
-    _without_traces(path)
-
-
-def _without_traces(path: Path) -> None:
-    """The exporter notes where in which files each step was made: paths of this machine, for nobody elsewhere."""
-    model = onnx.load(path)
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    onnx.save(model, path)
 
 
 def parity(found: NDArray[np.float32], trained: NDArray[np.float32]) -> dict[str, Any]:

@@ -70,6 +70,16 @@ def refit(
     return _module(*linear(x, y, classes, recipe.strength, seed), recipe)
 
 
+def logits(
+    module: nn.Module, pictures: Sequence[Picture], recipe: Head, view: View, cache: Cache, progress: Progress
+) -> NDArray[np.float32]:
+    """What a module of `fit` or `refit` says of pictures, N x C: its last layer on the features that are kept."""
+    x = features(pictures, recipe, view, cache, progress)
+    last = module.get_submodule("body.1")
+    with torch.inference_mode():
+        return last(torch.from_numpy(x)).numpy()
+
+
 def out_of_fold(
     x: NDArray[np.float32],
     y: NDArray[np.int64],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ticketbot.contracts import bundle
 from ticketbot.errors import UsageError
@@ -22,7 +23,7 @@ from ticketbot.judge.engine import Engine
 from trainer import body, export
 from trainer.data import pictures, rendered, split
 from trainer.data.cache import Cache
-from trainer.data.pictures import Dataset, View
+from trainer.data.pictures import Dataset, Picture, View
 from trainer.progress import Progress
 from trainer.recipe import Recipe
 from trainer.trained import Trained, logits_of
@@ -97,8 +98,11 @@ def concluded(
 ) -> bundle.Manifest:
     """Measure, judge, and write the bundle. Raises TrainingFailed when the export differs from the training."""
     choice, view, data, held = ground.choice, ground.view, ground.data, ground.held
-    shown = pictures.inputs((held if held.pictures else ground.train).pictures, cache, view)
-    logits = logits_of(trained.module, shown) if held.pictures else np.zeros((0, len(held.classes)), np.float32)
+    asked = (held if held.pictures else ground.train).pictures
+    shown = pictures.inputs(asked, cache, view)
+    logits = np.zeros((0, len(held.classes)), np.float32)
+    if held.pictures:
+        logits = said_of(trained.module, asked, shown, ground, order, cache, progress)
     measured = measure(trained, logits, held, order)
     final = _refitted(trained, data, choice, order, view, cache, progress)
     progress.say("export", 0, 1)
@@ -112,6 +116,8 @@ def concluded(
             _samples(ground, order, cache),
             measured.temperature,
             order.recipe.export,
+            cache,
+            said_of(final.module, asked, shown, ground, order, cache, progress),
         )
         if network.logits is not None:  # what serves is what is measured
             measured = measure(trained, network.logits, held, order)
@@ -121,6 +127,23 @@ def concluded(
         manifest = export.seal(folder, manifest, order.sign_key)
     progress.say("export", 1, 1)
     return manifest
+
+
+def said_of(
+    module: nn.Module,
+    some: Sequence[Picture],
+    shown: NDArray[np.uint8],
+    ground: Ground,
+    order: Order,
+    cache: Cache,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """Torch's logits (N x C) for pictures and their inputs; the small body's features are kept."""
+    if ground.choice.arch != body.SMALL:
+        return logits_of(module, shown)
+    from trainer import head
+
+    return head.logits(module, some, order.recipe.efficientnet_lite0, ground.view, cache, progress)
 
 
 def view_of(recipe: Recipe, arch: str) -> View:

@@ -60,13 +60,13 @@ def test_one_more_difference_never_turns_a_no_into_a_yes(n, other):
 def made(tmp_path_factory):
     """A small network with a last layer, its ONNX file, and pictures."""
     torch = pytest.importorskip("torch") if _has_torch() else missing("torch is not installed: pip install '.[train]'")
-    from trainer import body, export
+    from trainer import body, graphs
 
     torch.manual_seed(3)
     layers = [torch.nn.Conv2d(3, 8, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
     module = body.Served(torch.nn.Sequential(*layers, torch.nn.Linear(8, 3))).eval()
     folder = tmp_path_factory.mktemp("onnx")
-    export.to_onnx(module, 32, folder / "fp32.onnx")
+    graphs.to_onnx(module, 32, folder / "fp32.onnx")
     return module, folder, np.random.default_rng(5).integers(0, 256, (70, 32, 32, 3), dtype=np.uint8)
 
 

@@ -1,7 +1,8 @@
 """How do we look at a picture once, however often we train on it?
 
 Everything is kept by content hash: the input a network sees (after the one decode and the one resize), the look-alike
-hash, and features by the version of the body that made them. A wrong label never makes an entry wrong.
+hash, and features by the version of the body that made them. A wrong label never makes an entry wrong. The small
+body's ONNX graph is kept too (trainer.graphs): only its last layer changes from one training to the next.
 """
 
 from __future__ import annotations
@@ -44,6 +45,19 @@ class Cache:
             found = make()
             self.put(kind, sha256, found)
         return found
+
+    def file(self, kind: str, name: str, make: Callable[[Path], None]) -> Path:
+        """A file, made where it is not there: make(path) writes it. It is there whole or not at all."""
+        path = self.folder / kind / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{uuid.uuid4().hex}.{name}")
+            try:
+                make(temporary)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return path
 
     def _path(self, kind: str, sha256: str) -> Path:
         return self.folder / kind / sha256[:2] / f"{sha256}.npy"
