@@ -6,6 +6,7 @@ import json
 import statistics
 import threading
 import time
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -401,3 +402,31 @@ def test_without_the_setting_agents_teach_nothing(whole_with, tmp_path):
         with whole.app.db.read() as session:
             assert session.scalar(select(func.count()).select_from(Ticket).where(Ticket.look_at.is_not(None))) == 0
             assert session.scalar(select(func.count()).select_from(FileTicket)) == 1
+
+
+# --- forms ---
+
+
+def test_a_form_with_a_payload_is_read_as_what_is_in_it(whole, served, zammad):
+    zammad.pages["/file/1"] = (200, {}, jpeg(9))
+    body = urlencode({"payload": zammad.event(7, ("a.jpg", zammad.url + "/file/1"))}).encode()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert post(served(whole).url, body, **form).status_code == 202
+    assert flow.receive(whole.app)["fetched"] == 1
+    assert whole.pictures_of("7") == [hashlib.sha256(jpeg(9)).hexdigest()]
+
+
+def test_a_form_with_fields_is_read_by_their_names(whole, served, zammad):
+    zammad.pages["/file/2"] = (200, {}, jpeg(10))
+    file = {"article[attachments][0][filename]": "a.jpg", "article[attachments][0][url]": zammad.url + "/file/2"}
+    body = urlencode({"ticket[id]": "8", **file}).encode()
+    assert post(served(whole).url, body, "form-2").status_code == 202
+    assert flow.receive(whole.app)["fetched"] == 1
+    assert whole.pictures_of("8") == [hashlib.sha256(jpeg(10)).hexdigest()]
+
+
+def test_what_is_neither_is_ignored(whole, served, zammad):
+    for number, body in enumerate((b"\xff\xd8\xff", b"hello", b'{"ticket": ', b"a[b=1", b"a=1&a[b]=2", b"[" * 100_000)):
+        assert post(served(whole).url, body, f"none-{number}").status_code == 202
+    assert flow.receive(whole.app)["ignored"] == 6
+    assert {one.outcome for one in events(whole)} == {"neither JSON nor a form"}

@@ -35,6 +35,7 @@ from ticketbot.db.session import Database
 from ticketbot.errors import FetchError, Refused, SettingsError
 from ticketbot.net import fetch
 from ticketbot.settings import Settings, Source
+from ticketbot.systems import document as documents
 from ticketbot.systems import pointer, signature, template
 from ticketbot.systems import preset as presets
 from ticketbot.systems.calls import READ_BYTES, System
@@ -219,7 +220,7 @@ def _forget(db: Database, now: float) -> None:
 def is_about(settings: Settings, source: str, body: bytes, tickets: set[str], words: set[str]) -> bool:
     """Does an event name one of these tickets, or hold one of these words as a value? One nobody can read does, too."""
     try:
-        document = json.loads(body)
+        document = documents.read(body)
         how = how_of(settings, source)
     except (ValueError, KeyError, SettingsError):
         return True
@@ -264,10 +265,10 @@ class _Event:
             return "no such source any more"
         how = how_of(self.settings, self.name)
         try:
-            document = json.loads(self.body)
+            document = documents.read(self.body)
         except ValueError:
             self.report.ignored += 1
-            return "no JSON"
+            return "neither JSON nor a form"
         if any(str(pointer.find(document, where)) == self._named(text) for where, text in how.ours.items()):
             self.report.ignored += 1
             return "our own"

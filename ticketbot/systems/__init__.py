@@ -2,6 +2,7 @@
 
 template.py  {name} in paths, headers and bodies
 pointer.py   what we take out of their answers
+document.py  what they send us: JSON or a form
 preset.py    config/presets/*.toml: read and checked
 calls.py     one HTTP call to a ticket system, with its address, headers and secrets
 """
