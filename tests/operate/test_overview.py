@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from tests.support.gallery import NOW, champion, jpeg, predicted, staged
 from tests.support.site import Site
@@ -151,7 +153,7 @@ def test_no_figure_gets_slower_with_the_total(tmp_path, settings_with):
         with db.write() as session:
             for table in (Answer, Label, LabelEvent, Prediction, Picture):
                 session.query(table).delete()
-            own = {"size_bytes": 1, "staged_at": NOW - 9e6, "state": "staged", "wanted": True, "model_id": model}
+            own = {"size_bytes": 1, "staged_at": NOW, "state": "staged", "wanted": True, "model_id": model}
             session.execute(insert(Picture), [{"sha256": f"{i:064}", **own} for i in range(n)])
             said = {"model_id": model, "state": "done", "category": "reports", "created_at": NOW}
             session.execute(insert(Prediction), [{"sha256": f"{i:064}", **said} for i in range(n)])
@@ -159,11 +161,17 @@ def test_no_figure_gets_slower_with_the_total(tmp_path, settings_with):
             session.execute(
                 insert(LabelEvent), [{"id": i + 1, "key": str(i), "sha256": f"{i:064}", **word} for i in range(n)]
             )
-            label = {"category": "reports", "who": "rita", "at": NOW - 9e6, "blind": True}
+            label = {"category": "reports", "who": "rita", "at": NOW, "blind": True}
             session.execute(insert(Label), [{"sha256": f"{i:064}", "version": i + 1, **label} for i in range(n)])
-            event = {"endpoint": "desk", "seq": 1, "type": "t", "body": b"", "due_at": NOW, "created_at": NOW - 9e6}
-            done = {"state": "delivered", "delivered_at": NOW - 9e6}
-            session.execute(insert(Answer), [{"id": f"m{i:06}", "ticket": str(i), **event, **done} for i in range(n)])
+            about = {"endpoint": "desk", "seq": 1, "type": "t", "body": b"", "due_at": NOW, "created_at": NOW - 9e6}
+            states = ("delivered", "dead", "held", "pending")
+            session.execute(
+                insert(Answer),
+                [
+                    {"id": f"m{i:06}", "ticket": str(i), **about, "delivered_at": NOW, "state": states[i % 4]}
+                    for i in range(n)
+                ],
+            )
         settings = settings_with({"endpoints.desk.url": "https://desk.example/in"})
         counted = overview.count(db, settings, lambda: NOW)
         with db.read() as session:
@@ -175,6 +183,18 @@ def test_no_figure_gets_slower_with_the_total(tmp_path, settings_with):
         counts.append(taken[0] * 10)
     db.close()
     assert counts[1] < 1.3 * counts[0] + 100
+
+
+def test_the_page_reads_no_table_that_grows(db, settings_with):
+    """On both databases: what it shows of these tables is counted beside it."""
+    settings = settings_with({"endpoints.desk.url": "https://desk.example/in", "sources.erp.root": "/srv/erp"})
+    counted, said = overview.count(db, settings, lambda: NOW), []
+    with db.read() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _k, query, *_: said.append(query))
+        overview.look(session, settings, NOW, counted)
+    tables = {word for query in said for word in re.findall(r"(?:FROM|JOIN) (\w+)", query)}
+    assert {"model", "training", "endpoint_state"} <= tables
+    assert not tables & {"picture", "prediction", "file", "ticket", "file_ticket", "answer", "attempt", "said"}
 
 
 def test_a_model_without_figures_and_a_strange_progress_do_not_break_the_page(site):

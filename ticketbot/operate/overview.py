@@ -1,7 +1,7 @@
 """Is it working? The start page: four steps with their numbers, what needs a person, queues, pictures by category.
 
-`count` reads what takes longer the more there is, and stands in a tally; `look` reads the rest with indexed queries.
-The page only draws them.
+`count` reads what takes longer the more there is, all or today's, and stands in a tally; `look` reads the few rows that
+are left. The page only draws them.
 """
 
 from __future__ import annotations
@@ -109,10 +109,15 @@ class Audit(NamedTuple):
 
 @dataclass(frozen=True)
 class Counted:
-    """What grows with the total. `days`: (Unix seconds, pictures staged) of the last days, the oldest first."""
+    """What grows with the total or with the day. `days`: (Unix seconds, pictures staged) of two weeks, oldest first."""
 
     by_category: list[tuple[str, int]]
+    today: dict[str, int]
+    queues: list[Queue]
+    audit: Audit | None
     staged: int
+    staged_today: int
+    delivered_today: int
     labels: dict[str, int]
     refused: dict[str, list[tuple[str, int]]]
     days: list[tuple[float, int]]
@@ -135,17 +140,24 @@ def show() -> ResponseReturnValue:
 def count(db: Database, settings: Settings, now: Callable[[], float]) -> Counted:
     """Reads everything: in a tally only."""
     with db.read() as session:
+        at = now()
+        since = midnight(at)
         champion_id = session.scalar(select(Model.id).where(Model.state == "champion")) or ""
         said = session.execute(select(Label.category, func.count()).group_by(Label.category))
         known = {row.name: row.id for row in session.scalars(select(Source))}
         return Counted(
             by_category=by_category(session, champion_id, settings.categories, None),
+            today=dict(by_category(session, champion_id, settings.categories, since)),
+            queues=queues(session, champion_id),
+            audit=audited(session, champion_id, at),
+            staged_today=_count(session, Picture.staged_at >= since),
+            delivered_today=_count(session, Answer.state == "delivered", Answer.delivered_at >= since),
             staged=_count(session, Picture.state == "staged"),
             labels={row[0]: row[1] for row in said},
             refused={name: _refused(session, known[name]) for name in settings.sources if name in known},
-            days=_days(session, now()),
+            days=_days(session, at),
             answers={
-                "today": _by_endpoint(session, "delivered", Answer.delivered_at >= midnight(now())),
+                "today": _by_endpoint(session, "delivered", Answer.delivered_at >= since),
                 "waits": _by_endpoint(session, "pending"),
                 "dead": _by_endpoint(session, "dead"),
             },
@@ -168,27 +180,26 @@ def _days(session: Session, now: float) -> list[tuple[float, int]]:
 
 
 def look(session: Session, settings: Settings, now: float, counted: Counted) -> dict[str, Any]:
-    """Everything on the page."""
-    since = midnight(now)
+    """Everything on the page. What is read here does not grow: tests/operate/test_overview.py holds it to that."""
     champion = session.scalar(select(Model).where(Model.state == "champion"))
-    champion_id = champion.id if champion else ""
+    dead = sum(counted.answers["dead"].values())
     return {
         "counted": counted,
-        "audit": audited(session, champion_id, now),
+        "audit": counted.audit,
         "disk": disk(settings.data_dir),
-        "stuck": pending.stuck(session),
+        "stuck": pending.stuck(session, dead),
         "alerts": alerts.current(session),
         "paused": claim.is_paused(session),
         "sources": _sources(session, settings, counted),
-        "queues": queues(session, champion_id),
-        "today": dict(by_category(session, champion_id, settings.categories, since)),
+        "queues": counted.queues,
+        "today": counted.today,
         "all": counted.by_category,
         "labels": _labels(session, settings, counted),
         "champion": champion,
         "trainings": list(session.scalars(select(Training).order_by(Training.id.desc()).limit(TRAININGS))),
         "endpoints": _endpoints(session, settings, now, counted),
-        "staged_today": _count(session, Picture.staged_at >= since),
-        "delivered_today": _count(session, Answer.state == "delivered", Answer.delivered_at >= since),
+        "staged_today": counted.staged_today,
+        "delivered_today": counted.delivered_today,
         "staged": counted.staged,
     }
 

@@ -84,12 +84,14 @@ def unanswered(session: Session) -> list[SQLColumnExpression[Any]]:
     return [Picture.state == "staged", Picture.wanted, other]
 
 
-def stuck(session: Session) -> list[str]:
-    """What does not go on without a person, one sentence each."""
+def stuck(session: Session, dead: int | None = None) -> list[str]:
+    """What does not go on without a person, one sentence each. `dead`: answers given up, if they are counted."""
     found = []
     for name, why in session.execute(select(Source.name, Source.incomplete).where(Source.incomplete.is_not(None))):
         found.append(_("source %(name)s: the last scan was incomplete: %(why)s", name=name, why=why))
-    if dead := session.scalar(select(func.count()).where(Answer.state == "dead")):
+    if dead is None:
+        dead = session.scalar(select(func.count()).where(Answer.state == "dead")) or 0
+    if dead:
         how = "ticketbot answers --dead"
         found.append(_("%(n)s answers could not be delivered in all attempts; see: %(how)s", n=dead, how=how))
     disabled = select(EndpointState.name, EndpointState.disabled_why).where(EndpointState.disabled_at.is_not(None))
