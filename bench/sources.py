@@ -49,7 +49,7 @@ def answered(folder):
     x = head.features(data.pictures, part, view, cache, progress)
     nothing = np.zeros((0, x.shape[1]), np.float32), np.zeros(0, np.int64)
     found = [row("real pictures only", x, y, sources, nothing, data.classes, part.strength)]
-    drawn = rendered.folder(cache, data.classes, part.rendered, progress)
+    drawn = rendered.folder(cache, data.classes, part.rendered, part.clippings, progress)
     if drawn is not None:
         more = pictures.read(drawn, cache, view, progress, data.classes)
         extra = head.features(more.pictures, part, view, cache, progress), more.labels()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import random
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ticketbot.render import CATEGORIES, fonts, render, render_jpeg
+from ticketbot.render import CATEGORIES, CLIPPED, clipping, clipping_jpeg, clippings, fonts, render, render_jpeg
+from ticketbot.render.canvas import Canvas
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -37,6 +39,35 @@ def test_the_bytes_are_a_jpeg() -> None:
 def test_an_unknown_category_is_refused() -> None:
     with pytest.raises(KeyError):
         render("cats", random.Random(1))
+
+
+@pytest.mark.parametrize("category", CLIPPED)
+def test_a_clipping_is_cut_out_and_the_same_again(category: str) -> None:
+    pictures = [clipping(category, random.Random(f"cut-{seed}")) for seed in range(12)]
+    assert all(picture.mode == "RGB" and 300 <= picture.width <= 1280 for picture in pictures)
+    assert min(picture.width for picture in pictures) < 600  # smaller than any whole screen drawn
+    assert clipping_jpeg(category, random.Random("a")) == clipping_jpeg(category, random.Random("a"))
+
+
+def test_tickets_are_not_cut_out() -> None:
+    with pytest.raises(KeyError):
+        clipping("tickets", random.Random(1))
+
+
+KINDS = [(upright, kind) for upright in (False, True) for kinds in clippings.ALL for kind, _ in kinds]
+
+
+@pytest.mark.parametrize(("upright", "kind"), KINDS, ids=lambda one: getattr(one, "__name__", str(one)))
+def test_every_kind_of_clipping_draws_something_in_small_and_large(
+    upright: bool, kind: Callable[[Canvas], None]
+) -> None:
+    for seed, width in enumerate((300, 480, 1280)):
+        height = round(width * (1.5 if upright else 0.4))
+        canvas = Canvas((width, height), random.Random(seed), dark_share=0.3)
+        kind(canvas)
+        assert canvas.image.size == (width, height)
+        colours = canvas.image.getcolors(maxcolors=width * height)
+        assert colours is not None and len(colours) > 10
 
 
 def test_it_draws_on_a_machine_without_fonts(monkeypatch: pytest.MonkeyPatch) -> None:

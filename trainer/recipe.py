@@ -33,6 +33,7 @@ class Head:
     strength: float
     folds: int
     rendered: int
+    clippings: int
     refit: bool
 
 

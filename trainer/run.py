@@ -256,7 +256,7 @@ def _with_extra(train: Dataset, arch: str, order: Order, cache: Cache, view: Vie
     """Training pictures, those of the extra folder and drawn ones, which are never measured on."""
     folders = [order.extra] if order.extra else []
     part = order.recipe.efficientnet_lite0
-    if arch == body.SMALL and (drawn := rendered.folder(cache, train.classes, part.rendered, progress)):
+    if arch == body.SMALL and (drawn := rendered.folder(cache, train.classes, part.rendered, part.clippings, progress)):
         folders.append(drawn)
     for number, folder in enumerate(folders):
         more = pictures.read(folder, cache, view, progress, train.classes)
@@ -325,8 +325,9 @@ def _manifest(
     if order.extra is not None:
         said["notes"] = [*said.get("notes", []), f"learned from the extra pictures of {order.extra.name} too"]
     if choice.arch == body.SMALL and order.recipe.efficientnet_lite0.rendered and rendered.can_draw(data.classes):
-        each = order.recipe.efficientnet_lite0.rendered
-        said["notes"] = [*said.get("notes", []), f"learned from {each} drawn pictures a class too, measured on none"]
+        part = order.recipe.efficientnet_lite0
+        drawn = f"learned from {part.rendered} drawn pictures a class and {part.clippings} drawn clippings too"
+        said["notes"] = [*said.get("notes", []), f"{drawn}, measured on none"]
     said["unreadable_in_data"] = len(data.unreadable)
     said["reliability"] = [asdict(one) for one in reliability(measured.probs, measured.y)]
     said["calibration_error"] = expected_error(measured.probs, measured.y)

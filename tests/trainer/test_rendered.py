@@ -11,19 +11,20 @@ from trainer.progress import Progress
 
 
 def test_drawn_pictures_are_kept_and_the_same_again(tmp_path):
-    top = rendered.folder(Cache(tmp_path / "a"), ("errors", "tickets"), 2, Progress())
+    top = rendered.folder(Cache(tmp_path / "a"), ("errors", "tickets"), 2, 1, Progress())
     files = sorted(path.relative_to(top).as_posix() for path in top.rglob("*.jpg"))
-    assert files == ["errors/0.jpg", "errors/1.jpg", "tickets/0.jpg", "tickets/1.jpg"]
+    drawn = [f"{name}/trainer-{number}.jpg" for name in ("errors", "tickets") for number in (0, 1)]
+    assert files == ["errors/clip-0.jpg", *drawn]
     before = (top / files[0]).stat().st_mtime_ns
-    assert rendered.folder(Cache(tmp_path / "a"), ("errors", "tickets"), 2, Progress()) == top
+    assert rendered.folder(Cache(tmp_path / "a"), ("errors", "tickets"), 2, 1, Progress()) == top
     assert (top / files[0]).stat().st_mtime_ns == before
-    other = rendered.folder(Cache(tmp_path / "b"), ("tickets", "errors"), 2, Progress())
+    other = rendered.folder(Cache(tmp_path / "b"), ("tickets", "errors"), 2, 1, Progress())
     assert (other / files[0]).read_bytes() == (top / files[0]).read_bytes()
 
 
 def test_classes_that_cannot_be_drawn_get_none(tmp_path):
-    assert rendered.folder(Cache(tmp_path), ("errors", "cats"), 2, Progress()) is None
-    assert rendered.folder(Cache(tmp_path), ("errors", "tickets"), 0, Progress()) is None
+    assert rendered.folder(Cache(tmp_path), ("errors", "cats"), 2, 1, Progress()) is None
+    assert rendered.folder(Cache(tmp_path), ("errors", "tickets"), 0, 1, Progress()) is None
 
 
 def test_extra_pictures_teach_in_every_fold_and_are_never_asked():

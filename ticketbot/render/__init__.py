@@ -10,7 +10,7 @@ import random
 
 from PIL import Image
 
-from ticketbot.render import lens
+from ticketbot.render import clippings, lens
 from ticketbot.render.canvas import Canvas, pick_size
 from ticketbot.render.errors import draw_error
 from ticketbot.render.reports import draw_report
@@ -21,6 +21,8 @@ CATEGORIES = ("errors", "reports", "screens", "tickets")
 _DRAWN = {"errors": draw_error, "reports": draw_report, "screens": draw_screen}
 _PORTRAIT_SHARE = {"errors": 0.2, "reports": 0.4, "screens": 0.25}
 _DARK_SHARE = {"errors": 0.2, "reports": 0.1, "screens": 0.2}
+_CLIPPING_DARK_SHARE = 0.15
+CLIPPED = tuple(_DRAWN)
 
 
 def render(category: str, rng: random.Random) -> Image.Image:
@@ -37,3 +39,17 @@ def render(category: str, rng: random.Random) -> Image.Image:
 def render_jpeg(category: str, rng: random.Random) -> bytes:
     """The same as JPEG bytes."""
     return lens.jpeg(render(category, rng), rng)
+
+
+def clipping(category: str, rng: random.Random) -> Image.Image:
+    """What people cut out of a screen, 300 to 1280 px wide. Raises KeyError for tickets: those are photographed."""
+    if category not in _DRAWN:
+        raise KeyError(category)
+    canvas = Canvas(clippings.pick_size(category, rng), rng, dark_share=_CLIPPING_DARK_SHARE)
+    clippings.draw(canvas, category)
+    return lens.handle(canvas.image, rng, category)
+
+
+def clipping_jpeg(category: str, rng: random.Random) -> bytes:
+    """The same as JPEG bytes."""
+    return lens.jpeg(clipping(category, rng), rng)

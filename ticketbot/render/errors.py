@@ -49,12 +49,12 @@ def _error_dialog(c: Canvas, box: Box) -> None:
     y = c.wrap((x, y), _message(c), right - x, 0, bottom=floor - 8)
     y = max(y, top + radius * 2 + 14)
     if floor - y > 90 and c.rng.random() < 0.6:
-        _trace_lines(c, (left, y + 14, right, floor - 12), c.theme.field, w.ink_on(c, c.theme.field))
+        trace_lines(c, (left, y + 14, right, floor - 12), c.theme.field, w.ink_on(c, c.theme.field))
     elif floor - y > 60:
         c.wrap((x, y + 12), f"{_message(c)} {c.words.sentence(9)}", right - x, 0, c.theme.muted, bottom=floor - 8)
 
 
-def _trace_lines(c: Canvas, box: Box, ground: Colour, ink: Colour) -> None:
+def trace_lines(c: Canvas, box: Box, ground: Colour, ink: Colour) -> None:
     """A frame full of a stack trace."""
     c.fill(box, ground, c.theme.line)
     size = round(c.theme.size * 0.9)
@@ -104,7 +104,7 @@ def _yellow_page(c: Canvas) -> None:
         name = c.text((left, top + 12), f"{c.words.pick('field')}:", 0, BLACK, bold=True)
         top = c.wrap((name + 8, top + 12), _message(c), right - name - 10, 0, BLACK, bottom=bottom)
         height = c.rng.randint(90, 330)
-        _trace_lines(c, (left, top + 10, right, min(bottom, top + height)), box_colour, BLACK)
+        trace_lines(c, (left, top + 10, right, min(bottom, top + height)), box_colour, BLACK)
         top += height + 8
 
 
@@ -164,7 +164,7 @@ def _trace(c: Canvas) -> None:
     w.error_icon(c, (box[0] + 40, top + 38), 28)
     c.wrap((box[0] + 84, top + 14), _message(c), box[2] - box[0] - 110, round(c.theme.size * 1.3), bold=True,
            bottom=top + 70)  # fmt: skip
-    _trace_lines(c, (box[0], top + 76, box[2], box[3]), ground, ink)
+    trace_lines(c, (box[0], top + 76, box[2], box[3]), ground, ink)
 
 
 def _blue_screen(c: Canvas) -> None:

@@ -17,21 +17,24 @@ from trainer.data.cache import Cache
 from trainer.progress import Progress
 
 
-def folder(cache: Cache, classes: Sequence[str], each: int, progress: Progress) -> Path | None:
-    """A folder per class with `each` pictures, drawn where they are missing.
+def folder(cache: Cache, classes: Sequence[str], each: int, clippings: int, progress: Progress) -> Path | None:
+    """A folder per class with `each` pictures and, except of tickets, `clippings` more; drawn where they are missing.
 
     None when none are wanted or one of the classes cannot be drawn: drawn pictures of some classes alone would teach
     that what is drawn is one of those.
     """
     if not each or not can_draw(classes):
         return None
-    top = cache.folder / f"rendered-{_version()}-{each}" / "-".join(sorted(classes))
-    for number, (name, at) in enumerate((name, at) for name in sorted(classes) for at in range(each)):
-        path = top / name / f"{at}.jpg"
+    top = cache.folder / f"rendered-{_version()}-{each}-{clippings}" / "-".join(sorted(classes))
+    wanted = [(render.render_jpeg, "trainer", name, at) for name in sorted(classes) for at in range(each)]
+    cut_out = [name for name in sorted(classes) if name in render.CLIPPED]
+    wanted += [(render.clipping_jpeg, "clip", name, at) for name in cut_out for at in range(clippings)]
+    for number, (draw, kind, name, at) in enumerate(wanted):
+        path = top / name / f"{kind}-{at}.jpg"
         if not path.exists():
-            progress.say("drawing", number, each * len(classes))
+            progress.say("drawing", number, len(wanted))
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, render.render_jpeg(name, random.Random(f"trainer-{name}-{at}")))  # noqa: S311
+            write_whole(path, draw(name, random.Random(f"{kind}-{name}-{at}")))  # noqa: S311
     return top
 
 
@@ -41,5 +44,5 @@ def can_draw(classes: Sequence[str]) -> bool:
 
 def _version() -> str:
     """Of the code and the words that draw."""
-    sources = sorted(one for one in Path(render.__file__).parent.iterdir() if one.suffix in (".py", ".toml"))
+    sources = sorted(one for one in Path(render.__file__).parent.rglob("*") if one.suffix in (".py", ".toml"))
     return hashlib.sha256(b"".join(one.read_bytes() for one in sources)).hexdigest()[:12]
