@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.support import shelf as make_rows
-from tests.support import showmodels
+from tests.support import showmodels, showsuspects
 from tests.support.shelf import put_model, states
 from tests.support.site import Site
-from ticketbot.db.models import Audit, LabelEvent, Model, Switch, Training
+from ticketbot.db.models import Audit, Label, LabelEvent, Model, Switch, Training
 from ticketbot.retrain import launch, pages, run, shelf, shown
 from ticketbot.review import labels
 
@@ -127,6 +127,23 @@ def test_what_was_said_since_the_model(site):
     assert pages.changes(site.db, until) == {"new": 1, "taken": 1, "moved": [(("reports", "errors"), 1)]}
     text = site.sign_in("vera", "viewer").get("/models").text
     assert "1 new labels, 1 taken away" in text and "reports → errors: 1" in text
+
+
+def test_suspects_found_are_counted(site):
+    put_model(site.db, site.settings, "m-1")
+    viewer = site.sign_in("vera", "viewer")
+    assert "not looked at for wrong ones yet" in viewer.get("/models").text
+    label_each(site, 2)
+    with site.db.read() as session:
+        first, second, third, *_ = [row.sha256 for row in session.query(Label).order_by(Label.sha256)]
+        names = {row.sha256: row.category for row in session.query(Label)}
+    other = {"reports": "errors"}
+    rows = [(first, other.get(names[first], "reports"), 0.1, 0, False), (second, names[second], 0.3, 1, False)]
+    showsuspects.cleaning(site, [*rows, (third, names[third], 0.9, 2, False)])
+    text = viewer.get("/models").text
+    assert "Suspects found: 2" in text and "of 1,620 labels" in text and "0 have another label now" in text
+    showsuspects.labelled(site, first, other.get(names[first], "reports"))
+    assert "1 have another label now" in viewer.get("/models").text
 
 
 def test_the_report_can_be_read_and_do_nothing(site):

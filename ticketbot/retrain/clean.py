@@ -10,15 +10,17 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from ticketbot.contracts import suspects
 from ticketbot.db import Database
-from ticketbot.db.models import Cleaning, LabelEvent, Picture, Suspect, Training
+from ticketbot.db.models import Cleaning, Label, LabelEvent, Picture, Suspect, Training
 from ticketbot.errors import Conflict, NotReady, TicketbotError
 from ticketbot.imaging.decode import DecoderPool
 from ticketbot.retrain import launch, run, snapshot
@@ -84,6 +86,30 @@ def clean(
     log.info("cleaning ended", extra={"cleaning": cleaning_id, "state": state, "reason": message[:500]})
     with db.read() as session:
         return session.get(Cleaning, cleaning_id)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the last cleaning found: of `n` labels looked at, `suspects` may be wrong, and of these `changed` are
+    another label now, or none."""
+
+    n: int
+    suspects: int
+    changed: int
+    at: float
+
+
+def found(session: Session) -> Found | None:
+    """None: no cleaning has succeeded yet. Counts at most the rows that are kept (`keep`)."""
+    last = session.scalar(select(Cleaning).where(Cleaning.state == "succeeded").order_by(Cleaning.id.desc()).limit(1))
+    if last is None:
+        return None
+    # As on the Clean page: another class is likelier, or its own is unlikely.
+    suspect = (Suspect.cleaning_id == last.id, or_(Suspect.label != Suspect.suggested, Suspect.p_label < 0.5))
+    now = select(func.count(), func.count(Label.sha256)).select_from(Suspect).where(*suspect)
+    same = and_(Label.sha256 == Suspect.sha256, Label.category == Suspect.label)
+    n, unchanged = session.execute(now.outerjoin(Label, same)).one()
+    return Found(last.n_pictures, n, n - unchanged, last.finished_at or last.started_at)
 
 
 def folder_of(settings: Settings, cleaning_id: int) -> Path:

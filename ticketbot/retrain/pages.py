@@ -77,6 +77,7 @@ def _page(problem: str | None = None, status: int = 200) -> ResponseReturnValue:
         trainings = list(session.scalars(select(Training).order_by(Training.id.desc()).limit(TRAININGS)))
         asked = session.get(Switch, run.WISH) is not None
         until = _labels_until(session, _chosen(rows))
+        suspects = cleaning.found(session)
     chosen = _chosen(rows)
     due = made.tallies.get("training due", lambda: run.is_due(made.db, made.settings, made.now(), asked=True))
     return render_template(
@@ -85,6 +86,8 @@ def _page(problem: str | None = None, status: int = 200) -> ResponseReturnValue:
         chosen=shown.details(chosen) if chosen else None,
         data=_data(chosen, until) if chosen else None,
         back=next((row.id for row in rows if row.state == "previous"), None),
+        suspects=suspects,
+        can_clean=known_caller().may("label"),
         trainings=trainings,
         running=_training(trainings[0]) if trainings else None,
         asked=asked,
