@@ -5,6 +5,7 @@ at most MOST_KILLS and MOST_JOBS, so that the whole list stays a matter of minut
 """
 
 import contextlib
+import importlib.util
 import multiprocessing
 import random
 import re
@@ -12,13 +13,15 @@ import sqlite3
 import threading
 import time
 
-import pytest
 from sqlalchemy import Engine, event, select, text
 
-from tests.acceptance import databases
+from tests.acceptance import databases, db_scenes
 from tests.collect.test_fsync_order import first, traced
+from tests.support import forks
+from tests.support.broker import Redis
 from tests.support.crew import Crew, moody
 from tests.support.installation import LEASE_S, Installation
+from tests.support.needs import missing
 from tests.support.outbox import SECRET, put_answers
 from tests.support.receiver import Receiver
 from tests.support.settings import make_settings
@@ -309,10 +312,34 @@ def network_disk(request, match):
 
 
 def broker(request, match):
-    pytest.skip("the celery engine is not there yet")
+    """Celery on a real Redis: every worker is killed and the broker emptied, again and again, with work in both."""
+    if importlib.util.find_spec("celery") is None:
+        missing("celery is not installed (pip install 'ticketbot[celery]')")
+    url, crewed = request.getfixturevalue("pg_url"), ["worker", "classify_taker", "classify_taker", "deliver_taker"]
+    empty = connect(url)
+    Base.metadata.drop_all(empty.engine)
+    empty.close()
+    with Redis() as redis, Receiver(SECRET, usual=moody(7), slow_s=0.7) as desk:
+        more = {"engine__kind": "celery", "engine__broker": redis.url, "engine__resend_s": "2"}
+        folder = request.getfixturevalue("tmp_path") / "world"
+        world = Installation(folder, desk, url, **more, schedule__handout_s="0.1")
+        with Crew(world, desk, crewed) as crew:
+            for _ in range(3):
+                crew.feed(20)
+                crew.wait_for_load(5)
+                for process in crew.processes:
+                    forks.kill(process)
+                assert redis.say("FLUSHALL") == b"+OK"
+                crew.processes = [crew.start(role) for role in crewed]
+            crew.wait_until_idle(150)
+        wrongs = world.wrongs(desk)
+    assert not wrongs, wrongs
+    most = _most(desk.effects)
+    return {"lost": 0, "effects": most, "effects_per_id": most, "double_effects": 0, "out_of_order_per_ticket": 0}
 
 
 SCENES = (
+    *db_scenes.SCENES,
     (r"redis|celery|rabbit|broker|FLUSHALL", broker),
     (r"migration", migrations),
     (r"scheduler|APScheduler|two leaders|slots?\b", schedulers),
