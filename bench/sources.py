@@ -8,6 +8,7 @@ few to learn that class from. DIR's file names must tell their sources (`source_
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from bench import table
 from ticketbot.errors import UsageError
 from ticketbot.judge.intervals import clopper_pearson
+from ticketbot.judge.mcnemar import one_sided
 from trainer import body, head
 from trainer import recipe as recipes
 from trainer.data import pictures, rendered
@@ -38,7 +40,7 @@ def rows(folder):
 
 
 def answered(folder):
-    """One row without and one with drawn pictures. Raises UsageError."""
+    """One row without drawn pictures, one with whole drawn ones, one with clippings too. Raises UsageError."""
     recipe, cache, progress = recipes.read(), Cache(default_folder()), Progress()
     part, view = recipe.efficientnet_lite0, view_of(recipe, body.SMALL)
     data = pictures.read(folder, cache, view, progress)
@@ -52,8 +54,11 @@ def answered(folder):
     drawn = rendered.folder(cache, data.classes, part.rendered, part.clippings, progress)
     if drawn is not None:
         more = pictures.read(drawn, cache, view, progress, data.classes)
-        extra = head.features(more.pictures, part, view, cache, progress), more.labels()
-        found.append(row(f"with {len(more.pictures)} drawn ones", x, y, sources, extra, data.classes, part.strength))
+        features, labels = head.features(more.pictures, part, view, cache, progress), more.labels()
+        whole = np.array([not one.path.name.startswith(rendered.CLIPPING) for one in more.pictures])
+        for kind, chosen in (("drawn", whole), ("drawn, clippings too", np.ones_like(whole))):
+            extra = features[chosen], labels[chosen]
+            found.append(row(f"{chosen.sum()} {kind}", x, y, sources, extra, data.classes, part.strength))
     return found
 
 
@@ -68,12 +73,26 @@ def row(name, x, y, sources, extra, classes, strength):
     low, high = clopper_pearson(int(right.sum()), len(y))
     recall = {label: round(float(right[y == number].mean()), 3) for number, label in enumerate(classes)}
     figures = {"accuracy": round(float(right.mean()), 3), "low": round(low, 3), "high": round(high, 3)}
-    return {"name": name, "n": len(y), "sources": len(np.unique(sources)), **figures, "recall": recall}
+    each = {str(one): round(float(right[sources == one].mean()), 3) for one in np.unique(sources)}
+    sizes = {str(one): int((sources == one).sum()) for one in np.unique(sources)}
+    alike = round(float(np.mean(list(each.values()))), 3)
+    told = {"n": len(y), "sources": len(each), **figures, "recall": recall, "by_source": alike}
+    return {"name": name, **told, "each_source": each, "pictures": sizes, "right": right.tolist()}
+
+
+def beside(before, now):
+    """Of two rows over the same pictures: won, lost, and the chance (one-sided) of so many won when none is better."""
+    was, is_now = np.array(before["right"]), np.array(now["right"])
+    won, lost = int((is_now & ~was).sum()), int((was & ~is_now).sum())
+    return won, lost, one_sided(won, lost)
 
 
 def words(one):
     each = ", ".join(f"{label} {share:.2f}" for label, share in one["recall"].items())
-    return f"{one['accuracy']:.3f} ({one['low']:.3f} to {one['high']:.3f}, n = {one['n']}); {each}"
+    return (
+        f"{one['accuracy']:.3f} ({one['low']:.3f} to {one['high']:.3f}, n = {one['n']}); {each}; "
+        f"all sources alike {one['by_source']:.3f}"
+    )
 
 
 def main():
@@ -84,6 +103,12 @@ def main():
     found = answered(arguments.data)
     for one in found:
         print(f"{one['name']}: {words(one)}")
+        print(
+            "  " + ", ".join(f"{name} {share} of {one['pictures'][name]}" for name, share in one["each_source"].items())
+        )
+    for before, now in itertools.pairwise(found):
+        won, lost, chance = beside(before, now)
+        print(f"{now['name']} against {before['name']}: {won} won, {lost} lost, p = {chance:.4f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 

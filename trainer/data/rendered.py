@@ -16,6 +16,8 @@ from ticketbot.contracts.files import write_whole
 from trainer.data.cache import Cache
 from trainer.progress import Progress
 
+CLIPPING = "clip"  # begins the file names of those that are cut out
+
 
 def folder(cache: Cache, classes: Sequence[str], each: int, clippings: int, progress: Progress) -> Path | None:
     """A folder per class with `each` pictures and, except of tickets, `clippings` more; drawn where they are missing.
@@ -28,7 +30,7 @@ def folder(cache: Cache, classes: Sequence[str], each: int, clippings: int, prog
     top = cache.folder / f"rendered-{_version()}-{each}-{clippings}" / "-".join(sorted(classes))
     wanted = [(render.render_jpeg, "trainer", name, at) for name in sorted(classes) for at in range(each)]
     cut_out = [name for name in sorted(classes) if name in render.CLIPPED]
-    wanted += [(render.clipping_jpeg, "clip", name, at) for name in cut_out for at in range(clippings)]
+    wanted += [(render.clipping_jpeg, CLIPPING, name, at) for name in cut_out for at in range(clippings)]
     for number, (draw, kind, name, at) in enumerate(wanted):
         path = top / name / f"{kind}-{at}.jpg"
         if not path.exists():
