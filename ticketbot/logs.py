@@ -18,6 +18,8 @@ from ticketbot.settings import Log
 
 # The id of the request this thread works on; every line it logs has it.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+# The sha256 of the picture that a request is about.
+picture: ContextVar[str] = ContextVar("picture", default="")
 # What a LogRecord has by itself; everything else came in through `extra`.
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -44,10 +46,10 @@ def visible(text: str) -> str:
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
-    """What came with the event, and the request it happened in."""
+    """What came with the event, and the request and picture it happened with."""
     found = {key: value for key, value in vars(record).items() if key not in STANDARD}
-    request = request_id.get()
-    return {**found, "request_id": request} if request else found
+    around = {"request_id": request_id.get(), "picture": picture.get()}
+    return found | {key: value for key, value in around.items() if value and (key != "picture" or key not in found)}
 
 
 class TextLines(logging.Formatter):

@@ -1,7 +1,9 @@
 """The HTTP API: answers and refusals, over a real socket where one is fetched from."""
 
+import hashlib
 import io
 import json
+import logging
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ import pytest
 from tests.support.bundles import picture
 from tests.support.shelf import jpeg, put_model
 from tests.support.site import Site
+from ticketbot import logs
 from ticketbot.classify import api
 from ticketbot.classify.serving import Serving
 
@@ -81,7 +84,7 @@ def code(answer):
 def test_a_picture_behind_an_address_is_classified(made, pictures):
     answer = made().get("", query_string={"url": f"{pictures}/red.jpg"})
     assert answer.status_code == 200
-    assert set(answer.json) == {"predictions", "model", "category", "unsure"}
+    assert set(answer.json) == {"predictions", "model", "category", "unsure", "picture", "why"}
     assert (answer.json["model"], answer.json["category"], answer.json["unsure"]) == ("m1", "reports", False)
     name, probability = answer.json["predictions"][0]
     assert (name, len(answer.json["predictions"])) == ("reports", 4)
@@ -202,3 +205,31 @@ def test_places_are_never_more_than_there_are():
     for thread in threads:
         thread.join()
     assert (len(most), max(most)) == (12, 2)
+
+
+def test_every_line_of_a_requests_log_names_the_request_and_the_picture(made, caplog):
+    client, data = made(), jpeg(picture(0, px=96))
+    lines, handler = [], logging.StreamHandler(io.StringIO())
+    handler.setFormatter(logs.JsonLines())
+    handler.emit = lambda record: lines.append(json.loads(handler.format(record)))
+    caplog.set_level(logging.INFO)
+    logging.getLogger().addHandler(handler)
+    try:
+        headers = {**client.headers, "X-Request-Id": "request-0001"}
+        said = client.http.post("/classify", data=data, headers=headers).json
+        client.http.post("/classify", data=b"no picture", headers=headers)
+        client.http.get("/healthz")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert said["picture"] == sha256
+    assert said["why"] == {"rule": "promise", "limit": 0.8, **{name: said["why"][name] for name in COUNTS}}
+    mine = [line for line in lines if line.get("picture") == sha256]
+    assert {line["request_id"] for line in mine} == {"request-0001"}
+    assert any(line.get("category") == said["category"] for line in mine), "what was answered"
+    assert any(line.get("status") == 200 for line in mine), "the request's own line"
+    other = hashlib.sha256(b"no picture").hexdigest()
+    assert [line["status"] for line in lines if line.get("picture") == other and "status" in line] == [422]
+
+
+COUNTS = ("accepted", "errors", "missing")

@@ -30,7 +30,7 @@ from ticketbot.db.models import (
     Training,
 )
 from ticketbot.pages import BLUEPRINTS
-from ticketbot.retrain import run
+from ticketbot.retrain import run, shelf
 from ticketbot.web.access import need_of
 
 DOCUMENT = json.loads(json.dumps(apis.document()))
@@ -70,8 +70,10 @@ class Caller:
             assert answer.data == b""
             return None
         schema = {**copy.deepcopy(content[answer.mimetype]["schema"]), "components": DOCUMENT["components"]}
-        Draft202012Validator(schema).validate(answer.json)
-        return answer.json
+        said = answer.json if answer.is_json else answer.text
+        answer.close()  # a report is a file that is sent
+        Draft202012Validator(schema).validate(said)
+        return said
 
     def everything(self, path, **query):
         """All items of a list, two a page."""
@@ -388,6 +390,50 @@ def test_labels_that_may_be_wrong_come_worst_first(site, reader):
     found = reader.everything("/suspects")
     assert [one["rank"] for one in found] == [1, 2, 3, 4, 5]
     assert [one["sha256"] for one in found] == hashes
+
+
+def test_a_suspect_is_kept_or_called_something_else_and_the_files_say_so(site, admin):
+    hashes = put_pictures(site)
+    for sha256 in hashes:
+        label(site.db, sha256, CLASSES[0])
+    with site.db.write() as session:
+        session.add(Cleaning(id=1, state="succeeded", cause="ada", started_at=1.0, finished_at=2.0))
+        session.flush()
+        for rank, sha256 in enumerate(hashes, 1):
+            about = {"label": CLASSES[0], "suggested": CLASSES[1], "p_label": 0.1, "cluster": rank, "conflict": False}
+            session.add(Suspect(cleaning_id=1, rank=rank, sha256=sha256, **about))
+    kept, other, junk, alike, _ = hashes
+    first = {"category": "keep", "key": "decide-0001"}
+    assert admin.post(f"/suspects/{kept}/decision", first) == admin.post(f"/suspects/{kept}/decision", first)
+    admin.post(f"/suspects/{other}/decision", {"category": CLASSES[1], "key": "decide-0002", "alike": [alike]})
+    admin.post(f"/suspects/{junk}/decision", {"category": "junk", "key": "decide-0003"})
+    admin.post(f"/suspects/{junk}/decision", {"category": "nonsense", "key": "decide-0004"}, status=400)
+    admin.post(f"/suspects/{'0' * 64}/decision", {"category": "keep", "key": "decide-0005"}, status=404)
+    stale = {"category": CLASSES[2], "key": "decide-0006", "version": 0}
+    admin.post(f"/suspects/{other}/decision", stale, status=409)
+    left = dict(line.split(",") for line in admin.get("/cleaned.csv").split()[1:])
+    assert (left[kept], left[other], left[alike]) == (CLASSES[0], CLASSES[1], CLASSES[1]) and junk not in left
+    decided = [line.split(",")[:2] for line in admin.get("/decisions.csv").split("\r\n")[1:-1]]
+    assert [decided[0], decided[-1]] == [[kept, "keep"], [junk, "delete"]] and len(decided) == 4
+    for call in ("/cleaned.csv", "/decisions.csv"):
+        Caller(site, "read").get(call, status=403)
+
+
+def test_a_search_for_wrong_labels_is_asked_for_once_it_can_find_something(site, admin):
+    told = admin.post("/cleanings", status=409)
+    assert told["code"] == "conflict" and told["detail"]
+    with site.db.write() as session:
+        session.add(Cleaning(id=1, state="failed", cause="ada", started_at=1.0, finished_at=2.0, message="no"))
+    assert [one["message"] for one in admin.everything("/cleanings")] == ["no"]
+    Caller(site, "read").post("/cleanings", status=403)
+
+
+def test_a_models_report_is_given_out_as_it_is(site, reader):
+    put_pictures(site)
+    folder = shelf.folder_of(site.settings, "m1")
+    (folder / "report.html").write_text("<h1>m1</h1>")
+    assert reader.get("/models/m1/report") == "<h1>m1</h1>"
+    reader.get("/models/none/report", status=404)
 
 
 def test_classes_are_those_of_settings_labels_and_model(site, reader):

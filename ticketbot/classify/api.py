@@ -1,7 +1,8 @@
 """What is this picture? The HTTP API.
 
     GET  /classify-url?url=…    POST /classify-url {"url": "…"}    POST /classify (a form's file, or the body itself)
-    200  {"predictions": [[class, probability], … best first], "model": id, "category": class or null, "unsure": bool}
+    200  {"predictions": [[class, probability], … best first], "model": id, "category": class or null, "unsure": bool,
+          "picture": sha256, "why": {"rule", "limit", "accepted", "errors", "missing"}}
 
 Errors are problem+json with the codes of `errors.STATUS_BY_CODE`. Fetching and decoding happen before a slot is taken:
 a slow server or a huge picture must not keep others from the model. Waiting too long for a slot is `busy`.
@@ -9,11 +10,14 @@ a slow server or a huge picture must not keep others from the model. Waiting too
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,16 +25,20 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
-from ticketbot import measures
+from ticketbot import logs, measures
 from ticketbot.classify.answer import answer_of
 from ticketbot.classify.serving import Serving
+from ticketbot.classify.why import Why, why
 from ticketbot.errors import AddressRefused, ImageError, Refused
+from ticketbot.judge.decide import category_of
 from ticketbot.judge.engine import Engine
 from ticketbot.net import fetch
 from ticketbot.settings import Settings
 from ticketbot.web import problem
 from ticketbot.web.access import needs
 from ticketbot.web.context import services
+
+log = logging.getLogger(__name__)
 
 MB = 2**20
 
@@ -156,12 +164,26 @@ def _upload() -> bytes:
 
 def _of_bytes(data: bytes) -> dict[str, Any]:
     engine, probabilities = looked_at(data)
-    return answer_of(engine, probabilities, services().settings)
+    answer = answer_of(engine, probabilities, services().settings)
+    reason = explained(engine, probabilities)
+    said = {name: answer[name] for name in ("model", "category")}
+    log.info("classified", extra={**said, "best": reason.best, "confidence": round(reason.confidence, 4)})
+    rest = {name: value for name, value in asdict(reason).items() if name not in ("category", "best", "confidence")}
+    return {**answer, "picture": logs.picture.get(), "why": rest}
+
+
+def explained(engine: Engine, probabilities: NDArray[np.float64]) -> Why:
+    """Why this picture would be tagged, or why a person would be asked."""
+    rules, thresholds = services().settings.model, engine.manifest.thresholds
+    decision = category_of(probabilities, engine.classes, thresholds, rules.unproven, rules.tag_threshold)
+    return why(decision, thresholds.get(decision.best), rules.unproven, rules.tag_threshold)
 
 
 def looked_at(data: bytes) -> tuple[Engine, NDArray[np.float64]]:
     """(the model that answered, its probabilities in the order of its classes) for these bytes. Raises Refused."""
     made = services()
+    # From here on every line of this request's log says which picture it is about.
+    logs.picture.set(hashlib.sha256(data).hexdigest())
     answers: Answers = made.classify
     engine = answers.serving.current()
     if made.decoders is None:

@@ -16,10 +16,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from ticketbot.classify import api
-from ticketbot.classify.why import why
 from ticketbot.db.models import Model
 from ticketbot.errors import ImageError, Refused, TicketbotError
-from ticketbot.judge.decide import category_of, ranked
+from ticketbot.judge.decide import ranked
 from ticketbot.web.access import needs
 from ticketbot.web.context import services
 from ticketbot.web.i18n import _
@@ -61,19 +60,16 @@ def _page(answers: list[dict[str, Any]]) -> ResponseReturnValue:
 def _tried(name: str, *, url: str = "", data: bytes = b"") -> dict[str, Any]:
     """{"name", "error": {code, message}} or {"name", "model", "why", "bars": [(class, probability), best first]}."""
     answers: api.Answers = services().classify
-    rules = services().settings.model
     try:
         with answers.ways_in.take():
             engine, probabilities = api.looked_at(api.fetched(url) if url else _some(data))
     except TicketbotError as error:
         return {"name": name, "error": {"code": error.code, "message": str(error)}}
-    thresholds = engine.manifest.thresholds
-    decision = category_of(probabilities, engine.classes, thresholds, rules.unproven, rules.tag_threshold)
     return {
         "name": name,
         "error": None,
         "model": engine.model_id,
-        "why": why(decision, thresholds.get(decision.best), rules.unproven, rules.tag_threshold),
+        "why": api.explained(engine, probabilities),
         "promise": engine.manifest.promise.get("precision"),
         "bars": ranked(probabilities, engine.classes),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 from sqlalchemy import select
@@ -10,9 +10,10 @@ from sqlalchemy import select
 from ticketbot.db.models import Cleaning, Suspect, Training
 from ticketbot.db.models import Model as ModelRow
 from ticketbot.errors import BundleRefused, Conflict, Refused, UsageError
-from ticketbot.retrain import run, shelf
+from ticketbot.retrain import clean as cleaning
+from ticketbot.retrain import pages, run, shelf
 from ticketbot.web.access import known_caller
-from ticketbot.web.api import Api, Model, Page, Paging, cut, place_of
+from ticketbot.web.api import Api, Html, Model, Page, Paging, cut, place_of
 from ticketbot.web.context import services
 
 api = Api("models")
@@ -63,7 +64,7 @@ class TrainingOut(Model):
 
 
 class SuspectOut(Model):
-    """A label that may be wrong, the likeliest first; look-alikes share `cluster`. To decide: /pictures/…/label."""
+    """A label that may be wrong, the likeliest first; look-alikes share `cluster`. To decide: /suspects/…/decision."""
 
     rank: int
     sha256: str
@@ -73,6 +74,17 @@ class SuspectOut(Model):
     p_suggested: float | None
     cluster: int
     conflict: bool
+
+
+class CleaningOut(Model):
+    """A search for labels that may be wrong. `state`: running, succeeded or failed."""
+
+    id: int
+    state: str
+    started_at: float
+    finished_at: float | None
+    progress: dict[str, Any] | None
+    message: str
 
 
 class Asked(Model):
@@ -131,6 +143,36 @@ def list_trainings(query: Paging) -> Page[TrainingOut]:
     shown, following = cut(found, query.limit, lambda row: (row.id,))
     values = [{name: getattr(one, name) for name in TrainingOut.model_fields} for one in shown]
     return Page[TrainingOut](items=[TrainingOut(**one) for one in values], next=following)
+
+
+@api.get("/models/<model_id>/report", "read")
+def get_model_report(model_id: str) -> Html:
+    """The report that came with a model: a page that stands alone, without scripts."""
+    return cast(Html, pages.report(model_id))
+
+
+@api.get("/cleanings", "read")
+def list_cleanings(query: Paging) -> Page[CleaningOut]:
+    """Searches for labels that may be wrong, the newest first; what the last one found is in /suspects."""
+    rows = select(Cleaning).order_by(Cleaning.id.desc()).limit(query.limit + 1)
+    if (place := place_of(query.cursor, int)) is not None:
+        rows = rows.where(Cleaning.id < place[0])
+    with services().db.read() as session:
+        found = list(session.scalars(rows))
+    shown, following = cut(found, query.limit, lambda row: (row.id,))
+    values = [{name: getattr(one, name) for name in CleaningOut.model_fields} for one in shown]
+    return Page[CleaningOut](items=[CleaningOut(**one) for one in values], next=following)
+
+
+@api.post("/cleanings", "label", status=202)
+def start_cleaning() -> Asked:
+    """Ask for a search now, also when it is not due yet. The worker begins it at its next look."""
+    made = services()
+    answer = cleaning.is_due(made.db, made.settings, made.now(), asked=True)
+    if not answer.due:
+        raise Conflict(answer.reason)
+    run.ask(made.db, known_caller().name, made.now(), cleaning.WISH)
+    return Asked(due=True, reason=answer.reason)
 
 
 @api.get("/suspects", "read")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import builtins
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import select
@@ -12,12 +13,13 @@ from ticketbot.contracts import store
 from ticketbot.contracts.events import shown_path
 from ticketbot.db.models import File, FileTicket, Label, LabelEvent, Picture, Prediction, Source
 from ticketbot.errors import Refused
-from ticketbot.review import labels, queue, transfer
+from ticketbot.review import clean, labels, queue, transfer
 from ticketbot.web.access import known_caller
-from ticketbot.web.api import Api, Model, Page, Paging, cut, place_of
+from ticketbot.web.api import Api, Csv, Model, Page, Paging, cut, place_of
 from ticketbot.web.context import services
 
 api = Api("pictures")
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 KEY = "^[A-Za-z0-9_-]{8,120}$"
 WORDS = ("junk", "skip", "unsure")
 
@@ -140,6 +142,22 @@ class Word(Model):
     version: int | None = Field(None, ge=0, lt=2**63, description="The version you saw; another one is a conflict.")
 
 
+class Decision(Model):
+    """`list`: where it stood, as on the Clean page; what was decided about `opinions` may be measured on."""
+
+    category: str = Field(max_length=40, description="keep, a category, junk, skip or unsure.")
+    key: str = Field(pattern=KEY, description="Chosen by you; sent twice it is one word.")
+    version: int | None = Field(None, ge=0, lt=2**63, description="The version you saw; another one is a conflict.")
+    list: Literal["suspects", "conflicts", "opinions"] = "suspects"
+    alike: builtins.list[Sha256] = Field([], max_length=clean.MAX_ALIKE, description="Look-alikes that are the same.")
+
+
+class Decided(Model):
+    """The labels' versions, by sha256."""
+
+    versions: dict[str, int]
+
+
 class Undo(Model):
     key: str = Field(pattern=KEY, description="Chosen by you; sent twice it is one word.")
 
@@ -222,6 +240,33 @@ def label_picture(sha256: str, body: Word) -> Said:
             on_label=made.announce,
         )
         return _said(session, sha256)
+
+
+@api.post("/suspects/<sha256>/decision", "label")
+def decide_suspect(sha256: str, body: Decision) -> Decided:
+    """Say about a label that may be wrong: keep it, or what the picture is, with its look-alikes at once.
+
+    What is kept is not asked about again. It is taken back like any word, by /label-events/{event_id}/undo.
+    """
+    if body.category not in (*services().settings.categories, *WORDS, labels.KEEP):
+        known = ", ".join((*services().settings.categories, *WORDS, labels.KEEP))
+        raise Refused("bad_request", f"category: one of {known}.")
+    with services().db.read() as session:
+        _here(session, sha256)
+    said = clean.say(body.list, sha256, body.category, body.key, alike=body.alike, version=body.version)
+    return Decided(versions=said)
+
+
+@api.get("/cleaned.csv", "label")
+def get_cleaned() -> Csv:
+    """Every labelled picture that is not junk, name,label: for `trainer retrain --cleaned`."""
+    return clean.cleaned_file()
+
+
+@api.get("/decisions.csv", "label")
+def get_decisions() -> Csv:
+    """What was decided about labels that may be wrong, by whom and when, in the order of time."""
+    return clean.decisions_file()
 
 
 @api.get("/labels", "read")

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, render_template, request
+from flask import Blueprint, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
@@ -33,6 +33,7 @@ from ticketbot.review import keys, labels, pages, suspects
 from ticketbot.review.labels import CLEAN, KEEP
 from ticketbot.review.pages import MAX_ITEMS, MAX_PASSED, MAX_TOOK_MS, OTHER_WORDS
 from ticketbot.web.access import known_caller, needs
+from ticketbot.web.api import Csv
 from ticketbot.web.context import services
 from ticketbot.web.i18n import _
 
@@ -94,9 +95,29 @@ def decide() -> ResponseReturnValue:
     made, body = services(), pages.body_of()
     chosen, key = _list(body.get("list")), pages.key_of(body)
     word, first = _word(body.get("category"), made.settings.categories), pages.sha256_of(body)
-    # In one order: two people whose look-alikes overlap must not wait for each other.
-    hashes = sorted({first, *pages.hashes_of(body, "alike", MAX_ALIKE)})
+    alike = pages.hashes_of(body, "alike", MAX_ALIKE)
     took_ms, version = pages.number_of(body, "took_ms", MAX_TOOK_MS), pages.number_of(body, "version")
+    versions = say(chosen, first, word, key, alike=alike, took_ms=took_ms, version=version)
+    return jsonify(versions=versions, progress=_progress(chosen))
+
+
+def say(
+    chosen: str,
+    first: str,
+    word: str,
+    key: str,
+    *,
+    alike: Sequence[str] = (),
+    took_ms: int | None = None,
+    version: int | None = None,
+) -> dict[str, int]:
+    """One word about a picture of a list and those that are the same. -> the labels' versions, by hash.
+
+    word: a category, junk, keep, skip or unsure. Raises Conflict, Refused.
+    """
+    made = services()
+    # In one order: two people whose look-alikes overlap must not wait for each other.
+    hashes = sorted({first, *alike})
     versions: dict[str, int] = {}
     with made.db.write() as session:
         facts = _suggestions(session, hashes, chosen)
@@ -105,7 +126,7 @@ def decide() -> ResponseReturnValue:
             one_key = f"{key}-{number}" if len(hashes) > 1 else key
             _record(session, sha256, word, one_key, facts.get(sha256), chosen, **said)
             versions[sha256] = labels.version(session, sha256)
-    return jsonify(versions=versions, progress=_progress(chosen))
+    return versions
 
 
 def _record(
@@ -184,6 +205,16 @@ def _word(word: Any, categories: tuple[str, ...]) -> str:
 @blueprint.get("/cleaned.csv")
 @needs("label")
 def cleaned_csv() -> ResponseReturnValue:
+    return cleaned_file()
+
+
+@blueprint.get("/decisions.csv")
+@needs("label")
+def decisions_csv() -> ResponseReturnValue:
+    return decisions_file()
+
+
+def cleaned_file() -> Csv:
     """Every labelled picture by its sha256, as contracts/cleaned.py describes it; junk has no row."""
     made = services()
     query = (
@@ -195,9 +226,7 @@ def cleaned_csv() -> ResponseReturnValue:
     return _download("cleaned.csv", cleaned.CLEANED, _rows(made.db, query))
 
 
-@blueprint.get("/decisions.csv")
-@needs("label")
-def decisions_csv() -> ResponseReturnValue:
+def decisions_file() -> Csv:
     """What was decided on this page and not taken back, in the order of time."""
     undone = aliased(LabelEvent)
     taken_back = select(undone.id).where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id).exists()
@@ -225,7 +254,7 @@ def _rows(db: Database, query: Any) -> Iterator[tuple[Any, ...]]:
             yield tuple(row)
 
 
-def _download(name: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Response:
+def _download(name: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Csv:
     """A CSV file that is written while it is sent."""
 
     def lines() -> Iterator[str]:
@@ -240,6 +269,6 @@ def _download(name: str, columns: Iterable[str], rows: Iterable[tuple[Any, ...]]
                 stream.truncate()
         yield stream.getvalue()
 
-    response = Response(lines(), mimetype="text/csv")
+    response = Csv(lines(), mimetype=Csv.media)
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     return response

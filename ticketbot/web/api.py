@@ -52,6 +52,18 @@ class Page(Model, Generic[T]):
     next: str | None = None
 
 
+class Csv(Response):
+    """A file for a spreadsheet, written while it is sent."""
+
+    media = "text/csv"
+
+
+class Html(Response):
+    """A page that stands alone."""
+
+    media = "text/html"
+
+
 @dataclass(frozen=True)
 class Operation:
     """One call: what it needs, takes and gives."""
@@ -114,6 +126,8 @@ def _handler(operation: Operation) -> View:
         answer = operation.view(**given)
         if answer is None:
             return Response(status=204)
+        if isinstance(answer, Response):
+            return answer
         response = jsonify(answer.model_dump(mode="json") if isinstance(answer, BaseModel) else answer)
         response.status_code = operation.status
         return response
@@ -193,7 +207,7 @@ def paths_of(apis: Iterable[Api]) -> tuple[dict[str, Any], dict[str, Any]]:
     models = {
         (one.answer, "serialization")
         for _, one in operations
-        if inspect.isclass(one.answer) and one.answer is not type(None)
+        if inspect.isclass(one.answer) and issubclass(one.answer, BaseModel)
     }
     models |= {(kind, "validation") for _, one in operations for kind in (one.query, one.body) if kind is not None}
     ordered = sorted(models, key=lambda pair: (pair[0].__name__, pair[1]))
@@ -223,6 +237,11 @@ def _described(stage: str, one: Operation, references: Any, schemas: dict[str, A
     responses: dict[str, Any] = {str(status): problem for status in sorted(refusals)}
     if one.answer is type(None):
         responses["204"] = {"description": "Done"}
+    elif inspect.isclass(one.answer) and issubclass(one.answer, Csv | Html):
+        responses[str(one.status)] = {
+            "description": "Done",
+            "content": {one.answer.media: {"schema": {"type": "string"}}},
+        }
     else:
         content = {"application/json": {"schema": references[one.answer, "serialization"]}}
         responses[str(one.status)] = {"description": "Done", "content": content}

@@ -59,6 +59,20 @@ ANSWER: dict[str, Any] = {
         "model": {"type": "string"},
         "category": {"type": ["string", "null"], "description": "null when a person should decide"},
         "unsure": {"type": "boolean"},
+        "picture": {"type": "string", "description": "its sha256, as in the log"},
+        "why": {
+            "type": "object",
+            "description": "What the decision rests on. rule: promise (a proven threshold), fixed (nothing proven) or "
+            "nobody (people decide); limit: from which probability on the best class is tagged, null: never; "
+            "accepted, errors: what the promise was proven on; missing: pictures it still needs",
+            "properties": {
+                "rule": {"enum": ["promise", "fixed", "nobody"]},
+                "limit": {"type": ["number", "null"]},
+                "accepted": {"type": "integer"},
+                "errors": {"type": "integer"},
+                "missing": {"type": "integer"},
+            },
+        },
     },
 }
 PROBLEM: dict[str, Any] = {

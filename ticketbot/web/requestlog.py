@@ -27,6 +27,7 @@ def begin() -> None:
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     g.started = time.perf_counter()
     logs.request_id.set(g.request_id)
+    logs.picture.set("")
 
 
 def end(response: Response) -> Response:
