@@ -7,6 +7,7 @@ wrapping a socket in TLS takes the original away.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -51,7 +52,8 @@ class Deadline:
 
     def watch(self, sock: socket.socket) -> None:
         with self._lock:
-            self._sockets.append(sock.dup())
+            # Not sock.dup(): one that speaks TLS has none.
+            self._sockets.append(socket.socket(fileno=os.dup(sock.fileno())))
             if self._ended:
                 _shut(self._sockets[-1])
 

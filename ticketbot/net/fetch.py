@@ -3,6 +3,7 @@
     get     a picture: follows at most 3 redirects, each checked like the first; takes only a whole 200 answer
     post    a webhook: follows nothing, whatever the status; reads at most 64 KB of the answer
     request what both stand on, for other methods (never follows redirects)
+    Kept    connections that stay open between the posts of a round
 
 A server can be slow in a dozen places (name lookup, connect, TLS, each header, each chunk), and timeouts of a socket
 start anew with every byte. So one `Deadline` covers it all and ends it by shutting the sockets down.
@@ -25,6 +26,7 @@ import io
 import logging
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +50,9 @@ MAX_REPLY_BYTES = 65536
 _BLOCK_BYTES = 65536
 # The deadline ends an exchange; a socket's own timeout is only the net below, so it must come later.
 LATE_S = 0.5
+# A kept connection that lay idle for longer is not used again: servers close theirs after five seconds and more, and
+# one that is closed just when we write looks like a failed attempt.
+IDLE_S = 2.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # All that urllib3 and the standard library raise for what a server can do; ValueError for sizes that are no numbers.
@@ -86,7 +91,7 @@ def get(
         look_up = functools.partial(deadline.call, resolve or system_resolve)
         target = check(url, resolve=look_up, allow=allow, ports=ports)
         for _ in range(max_redirects + 1):
-            with _exchange("GET", target, None, headers, connect, deadline) as response:
+            with _exchange(_Line(target, connect), "GET", target, None, headers, deadline) as response:
                 location = _location(response)
                 if location is None:
                     _refuse_head(response, max_bytes)
@@ -136,6 +141,7 @@ def request(
     allow: Sequence[str] = (),
     ports: Sequence[int] | None = None,
     read_bytes: int = MAX_REPLY_BYTES,
+    kept: Kept | None = None,
 ) -> Reply:
     """One exchange, no redirects. Raises AddressRefused or FetchError within `deadline_s` + 1 s.
 
@@ -145,9 +151,12 @@ def request(
     with Deadline(deadline_s) as deadline:
         look_up = functools.partial(deadline.call, resolve or system_resolve)
         target = check(url, resolve=look_up, allow=allow, ports=ports)
-        with _exchange(method, target, body, headers or {}, connect, deadline) as response:
+        line = _Line(target, connect) if kept is None else kept.take(target, connect)
+        with _exchange(line, method, target, body, headers or {}, deadline) as response:
             names = {name.lower(): response.headers[name] for name in response.headers}
             text = _what_comes(response, read_bytes)
+        if kept is not None:
+            kept.give(line)
     return Reply(response.status, names, text, (time.monotonic() - started_at) * 1000)
 
 
@@ -172,32 +181,42 @@ def dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
 
 @contextmanager
 def _exchange(
+    line: _Line,
     method: str,
     target: Target,
     body: bytes | None,
     headers: Mapping[str, str],
-    connect: Connect | None,
     deadline: Deadline,
 ) -> Iterator[urllib3.BaseHTTPResponse]:
-    """The answer's head; its body is still to be read. Everything that breaks in the block becomes a FetchError."""
-    with _pool(target, connect or dial, deadline) as pool, _fetch_errors(deadline):
-        response = pool.urlopen(
-            method,
-            target.path,
-            body=body,
-            headers={"User-Agent": f"ticketbot/{__version__}", **headers, "Connection": "close"},
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-            timeout=deadline.remaining_s() + LATE_S,
-        )
-        try:
-            deadline.check()
-            yield response
-        finally:
-            response.close()
+    """The answer's head; its body is still to be read. Everything that breaks in the block becomes a FetchError.
+
+    Ends the line's connection, unless it is kept and all went well.
+    """
+    once = {} if line.is_kept else {"Connection": "close"}
+    keep = False
+    try:
+        with _fetch_errors(deadline):
+            response = line.over(target, deadline).urlopen(
+                method,
+                target.path,
+                body=body,
+                headers={"User-Agent": f"ticketbot/{__version__}", **headers, **once},
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=deadline.remaining_s() + LATE_S,
+            )
+            try:
+                deadline.check()
+                yield response
+            finally:
+                response.close()
+        keep = line.is_kept
+    finally:
+        if not keep:
+            line.close()
 
 
 @contextmanager
@@ -210,29 +229,100 @@ def _fetch_errors(deadline: Deadline) -> Iterator[None]:
         raise FetchError("tls_failed" if isinstance(error, SSLError | ssl.SSLError) else "fetch_failed") from error
 
 
-def _pool(target: Target, connect: Connect, deadline: Deadline) -> urllib3.HTTPConnectionPool:
-    pinned: dict[str, Any] = {"dial": functools.partial(_dial_any, target, connect, deadline)}
-    if target.scheme == "http":
-        return _Pool(target.host, target.port, **pinned)
-    return _TLSPool(target.host, target.port, ssl_context=_trust(ssl.get_default_verify_paths()), **pinned)
+class _Line:
+    """A way to one server, through addresses that were checked for this exchange and no others.
 
+    `address`: where its connection leads; None before it has one.
+    """
 
-def _dial_any(target: Target, connect: Connect, deadline: Deadline) -> socket.socket:
-    """The first of the checked addresses that answers; each gets a fair share of the time."""
-    error: OSError = OSError("no address")
-    for number, address in enumerate(target.addresses):
-        share_s = deadline.remaining_s() / (len(target.addresses) - number)
-        if share_s <= 0:
-            break
-        try:
-            made = connect((address, target.port), share_s)
-        except OSError as refused:
-            error = refused
+    def __init__(self, target: Target, connect: Connect | None, *, is_kept: bool = False) -> None:
+        self.server = (target.scheme, target.host, target.port)
+        self.is_kept = is_kept
+        self.address: str | None = None
+        self._connect = connect or dial
+        pinned: dict[str, Any] = {"line": self}
+        self._pool: urllib3.HTTPConnectionPool
+        if target.scheme == "http":
+            self._pool = _Pool(target.host, target.port, **pinned)
         else:
-            made.settimeout(deadline.remaining_s() + LATE_S)
-            deadline.watch(made)
-            return made
-    raise error
+            trust = _trust(ssl.get_default_verify_paths())
+            self._pool = _TLSPool(target.host, target.port, ssl_context=trust, **pinned)
+
+    def over(self, target: Target, deadline: Deadline) -> urllib3.HTTPConnectionPool:
+        """For the next exchange."""
+        self._target, self._deadline = target, deadline
+        return self._pool
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def dial(self) -> socket.socket:
+        """The first of the checked addresses that answers; each gets a fair share of the time."""
+        error: OSError = OSError("no address")
+        addresses = self._target.addresses
+        for number, address in enumerate(addresses):
+            share_s = self._deadline.remaining_s() / (len(addresses) - number)
+            if share_s <= 0:
+                break
+            try:
+                made = self._connect((address, self._target.port), share_s)
+            except OSError as refused:
+                error = refused
+            else:
+                made.settimeout(self._deadline.remaining_s() + LATE_S)
+                self._deadline.watch(made)
+                self.address = address
+                return made
+        raise error
+
+    def again(self, sock: socket.socket) -> None:
+        """Its connection goes on: this exchange's deadline holds for it too."""
+        sock.settimeout(self._deadline.remaining_s() + LATE_S)
+        self._deadline.watch(sock)
+
+
+class Kept:
+    """Connections that stay open between posts; several threads may share it. Close it, or leave a `with` block.
+
+    Each post looks its name up and checks the answers, as ever; it goes over an open connection only when that leads to
+    one of those answers.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[tuple[float, _Line]] = []
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], **options: Any) -> Reply:
+        """As `post` of this module."""
+        return request("POST", url, body=body, headers=headers, kept=self, **options)
+
+    def take(self, target: Target, connect: Connect | None) -> _Line:
+        """A line to this server that nobody else uses meanwhile."""
+        server, now = (target.scheme, target.host, target.port), time.monotonic()
+        with self._lock:
+            old = [one for one in self._free if one[0] < now - IDLE_S]
+            fitting = [one for one in self._free if one[1].server == server and one[1].address in target.addresses]
+            newest = fitting[-1] if fitting and fitting[-1] not in old else None
+            self._free = [one for one in self._free if one not in old and one is not newest]
+        for _, line in old:
+            line.close()
+        return _Line(target, connect, is_kept=True) if newest is None else newest[1]
+
+    def give(self, line: _Line) -> None:
+        with self._lock:
+            self._free.append((time.monotonic(), line))
+
+    def close(self) -> None:
+        with self._lock:
+            free, self._free = self._free, []
+        for _, line in free:
+            line.close()
 
 
 @functools.lru_cache(maxsize=4)
@@ -254,14 +344,21 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Pinned:
-    """Connects where it is told and nowhere else; name, SNI and certificate check stay with the host."""
+    """Connects where its line leads and nowhere else; name, SNI and certificate check stay with the host."""
 
-    def __init__(self, *args: Any, dial: Callable[[], socket.socket], **kwargs: Any) -> None:
+    sock: socket.socket | None
+
+    def __init__(self, *args: Any, line: _Line, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._dial = dial
+        self._line = line
 
     def _new_conn(self) -> socket.socket:
-        return self._dial()
+        return self._line.dial()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            self._line.again(self.sock)
+        super().request(*args, **kwargs)  # type: ignore[misc]
 
 
 class _PinnedHTTP(_Pinned, HTTPConnection):
