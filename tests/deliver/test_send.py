@@ -434,6 +434,33 @@ def test_stop_lets_attempts_end_and_begins_no_new_ones(db, desk, settings_for):
     assert {row.lease_until for row in rows_of(db)} == {0.0}
 
 
+def test_a_quick_receiver_is_sent_to_over_as_many_connections_as_there_are_workers(db, desk, settings_for):
+    put_answers(db, [("desk", f"T{n}", 1) for n in range(40)], now=time.time())
+    desk.server.RequestHandlerClass.protocol_version = "HTTP/1.1"
+    accept, callers = desk.server.get_request, []
+
+    def counted():
+        accepted = accept()
+        callers.append(accepted[1])
+        return accepted
+
+    desk.server.get_request = counted
+    assert deliver_due(db, settings_for(desk, deliver__workers=3)) == {"delivered": 40}
+    assert len(callers) <= 3
+    assert len({request.id for request in desk.requests}) == len(desk.requests) == 40
+
+
+def test_what_was_claimed_ahead_goes_back_when_the_receiver_falls_ill(db, desk, settings_for):
+    """No attempt is burnt beyond those that open the breaker, and nobody waits for a lease to end."""
+    put_answers(db, [("desk", f"T{n}", 1) for n in range(60)], now=time.time())
+    desk.usual = lambda _: 200 if len(desk.requests) < 30 else 500
+    settings = settings_for(desk, deliver__workers=1, deliver__schedule_s=[0, 300, 300])
+    assert deliver_due(db, settings) == {"delivered": 30, "retry": 10}
+    answers = rows_of(db)
+    assert {row.lease_until for row in answers} == {0.0}
+    assert sum(row.attempts for row in answers) == len(desk.requests) == len(rows_of(db, Attempt))
+
+
 @pytest.mark.parametrize(
     ("ready", "in_flight", "expected"),
     [

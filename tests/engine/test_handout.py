@@ -136,7 +136,7 @@ def test_only_the_first_in_line_of_a_ticket_goes_out(db, settings):
     assert go(db, made, wire)["deliver"] == 2
     assert set(wire.ids("deliver")) == {ids[0], ids[2]}
     claimed = delivery.claim(db, made, NOW, {}, {}, [ids[0]])
-    assert [one.id for one in claimed] == [ids[0]]
+    assert [one.id for one in claimed.taken] == [ids[0]]
     with db.write() as session:
         session.execute(update(Answer).where(Answer.id == ids[0]).values(state="delivered"))
     assert go(db, made, wire)["deliver"] == 1

@@ -9,6 +9,7 @@ Locks, here and in `finish`, always in this order: the endpoint's row, then answ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from ticketbot.settings import Settings
 PAUSED = "deliver.paused"
 # Written out, not bound: SQLite uses a partial index only when it can read the condition in the statement.
 PENDING: ColumnElement[str] = literal_column("'pending'")
+# So many are claimed ahead for each worker an endpoint may have.
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class Wish:
     drained: bool
 
 
+@dataclass
+class Claims:
+    """What was claimed, and how many each endpoint may start now; the rest is claimed ahead."""
+
+    taken: list[Claim] = field(default_factory=list)
+    room: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.taken)
+
+
 def claim(
     db: Database,
     settings: Settings,
@@ -60,26 +74,29 @@ def claim(
     in_flight: Mapping[str, int],
     turns: Mapping[str, int],
     only: Sequence[str] | None = None,
-) -> list[Claim]:
-    """Claim what the idle workers can start at once; empty when there is nothing to do.
+    ahead: Mapping[str, int] | None = None,
+) -> Claims:
+    """Claim what idle workers can start at once, and what they will start next; empty when there is nothing to do.
 
     `in_flight`: how many answers this process is sending, by endpoint; `turns`: when each had its last turn; `only`: of
-    these answers.
+    these answers; `ahead`: how many it holds beyond those in flight, of the endpoints for which it may.
     """
     mine = () if only is None else (Answer.id.in_(only),)
+    claimed = Claims()
     with db.read() as session:
         if is_paused(session):
-            return []
+            return claimed
         signers = _ready(session, settings, now)
-        free = shares(sorted(signers, key=lambda name: turns.get(name, 0)), in_flight, settings.deliver.workers)
-        wishes = {name: _wish(session, settings, name, now, n, signers[name], *mine) for name, n in free.items()}
-    claimed: list[Claim] = []
+        ready, workers = sorted(signers, key=lambda name: turns.get(name, 0)), settings.deliver.workers
+        free = claimed.room = shares(ready, in_flight, workers)
+        wanted = Counter(free) + Counter(beyond(ready, in_flight, ahead or {}, workers))
+        wishes = {name: _wish(session, settings, name, now, n, signers[name], *mine) for name, n in wanted.items()}
     for name, wish in wishes.items():
         if not wish.secrets and not settings.endpoints[name].preset:
             _say_no_secret(db, name, now)
         elif wish.ids:
             with db.write() as session:
-                claimed += _take(session, db, settings, name, wish, now)
+                claimed.taken += _take(session, db, settings, name, wish, free.get(name, 0), now)
                 failpoint("claim.taken")
             failpoint("claim.committed")
     return claimed
@@ -101,10 +118,21 @@ def due(
     return found
 
 
+def give_back(db: Database, claims: Sequence[Claim]) -> None:
+    """End our leases now: these were claimed ahead and not sent."""
+    for name in dict.fromkeys(one.endpoint for one in claims):
+        with db.write() as session:
+            endpoints.state_of(session, db, name)
+            for one in claims:
+                ours = (Answer.id == one.id, Answer.token == one.token, Answer.state == PENDING)
+                if one.endpoint == name:
+                    session.execute(update(Answer).where(*ours).values(lease_until=0.0))
+
+
 def shares(ready: Sequence[str], in_flight: Mapping[str, int], workers: int) -> dict[str, int]:
     """How many more answers each endpoint may start, so that one that hangs never holds every worker."""
     idle = workers - sum(in_flight.values())
-    most = max(1, workers // max(1, len(ready)))
+    most = _share(ready, workers)
     found: dict[str, int] = {}
     for name in ready:
         n = min(idle, most - in_flight.get(name, 0))
@@ -112,6 +140,23 @@ def shares(ready: Sequence[str], in_flight: Mapping[str, int], workers: int) -> 
             found[name] = n
             idle -= n
     return found
+
+
+def beyond(
+    ready: Sequence[str], in_flight: Mapping[str, int], ahead: Mapping[str, int], workers: int
+) -> dict[str, int]:
+    """How many more each endpoint may hold ahead; nothing while half of them are there, so that a claim pays.
+
+    One that has more workers than its share gets none: they are to become idle for others.
+    """
+    most = _share(ready, workers)
+    full = AHEAD * most
+    own = {name: ahead[name] for name in ready if name in ahead and in_flight.get(name, 0) <= most}
+    return {name: full - n for name, n in own.items() if n <= full // 2}
+
+
+def _share(ready: Sequence[str], workers: int) -> int:
+    return max(1, workers // max(1, len(ready)))
 
 
 def is_paused(session: Session, endpoint: str = "") -> bool:
@@ -177,13 +222,16 @@ def _wish(
     return Wish(ids[:most], secrets, drained=len(ids) <= most)
 
 
-def _take(session: Session, db: Database, settings: Settings, endpoint: str, wish: Wish, now: float) -> list[Claim]:
+def _take(
+    session: Session, db: Database, settings: Settings, endpoint: str, wish: Wish, at_once: int, now: float
+) -> list[Claim]:
     state = endpoints.state_of(session, db, endpoint)
     health = endpoints.health_of(state)
-    allowed = breaker.allowance(health, now, len(wish.ids))
+    # A probe is started, not claimed ahead: nobody else tries until it has ended.
+    allowed = breaker.allowance(health, now, len(wish.ids) if health.opened_at is None else at_once)
     rows = _take_all(session, wish.ids[: allowed.n], now, lease_s(settings))
     taken = [Claim(**row, probe=allowed.probe, secrets=wish.secrets) for row in rows]
-    drained = wish.drained and allowed.n == len(wish.ids)
+    drained = wish.drained and allowed.n >= len(wish.ids)
     lease_until = now + lease_s(settings)
     changed = breaker.started(health, len(taken), lease_until, probe=allowed.probe, drained=drained)
     if changed != health:

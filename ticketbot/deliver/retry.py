@@ -35,6 +35,10 @@ class Outcome:
     retry_after: str | None = None  # the header as it came
     refused: bool = False  # a ticket system said no in an answer whose status says yes
 
+    @property
+    def ok(self) -> bool:
+        return self.status is not None and 200 <= self.status <= 299
+
 
 @dataclass(frozen=True)
 class RetryDecision:
@@ -66,7 +70,7 @@ def decide(
     from 0 to 1; 0.5 means no jitter. Raises nothing.
     """
     status = outcome.status
-    if status is not None and 200 <= status <= 299:
+    if outcome.ok:
         return RetryDecision("delivered")
     if status == 410:
         return RetryDecision("disabled", due_at=now, alert="disabled")

@@ -4,8 +4,8 @@
 who sends what. A worker that dies in the middle leaves a lease that runs out; the answer is then sent again under the
 same webhook-id, and a receiver that keeps ids sees one effect.
 
-Threads send; one thread alone claims and writes down, all that came back meanwhile in one transaction: eight that write
-for themselves wait for each other's locks and syncs longer than for the receiver.
+Threads send (senders.py); one thread alone claims and writes down, all that came back meanwhile in one transaction:
+eight that write for themselves wait for each other's locks and syncs longer than for the receiver.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import count
 from typing import Any
 
@@ -24,9 +23,10 @@ from sqlalchemy.exc import DBAPIError
 from ticketbot import measures
 from ticketbot.db import Database
 from ticketbot.deliver import preset
-from ticketbot.deliver.claim import Claim, claim
+from ticketbot.deliver.claim import Claim, claim, give_back
 from ticketbot.deliver.finish import Report, finish
 from ticketbot.deliver.retry import Outcome
+from ticketbot.deliver.senders import Senders
 from ticketbot.deliver.sign import sign
 from ticketbot.errors import Refused
 from ticketbot.failpoints import failpoint
@@ -48,7 +48,7 @@ def deliver_due(
     db: Database,
     settings: Settings,
     now: Callable[[], float] = time.time,
-    post: Post = fetch.post,
+    post: Post | None = None,
     *,
     stop: Callable[[], bool] = lambda: False,
     only: Sequence[str] | None = None,
@@ -56,22 +56,30 @@ def deliver_due(
     """Send until nothing is due (or `stop()`); counts by what came of the attempts.
 
     delivered, retry, dead, disabled, cancelled; fenced (somebody else took over meanwhile), unfinished (the database
-    could not be written: sent again after the lease). `post` has the signature of net.fetch.post; `only`: of these ids.
+    could not be written: sent again after the lease). `post` has the signature of net.fetch.post; by default the
+    connections of webhooks are kept open until the end; `only`: of these ids.
     """
     counts: Counter[str] = Counter()
-    running: dict[Future[Report], Claim] = {}
     turns: dict[str, int] = {}
     tick = count(1)
-    with ThreadPoolExecutor(settings.deliver.workers, thread_name_prefix="deliver") as pool:
+    with fetch.Kept() as kept, _senders(db, settings, now, post or kept.post, stop) as senders:
         while True:
-            in_flight = Counter(one.endpoint for one in running.values())
-            for one in [] if stop() else claim(db, settings, now(), in_flight, turns, only):
-                turns[one.endpoint] = next(tick)
-                running[pool.submit(_send, db, settings, one, now, post)] = one
-            if not running:
+            if unsent := senders.unsent():
+                give_back(db, unsent)
+            if not stop():
+                claims = claim(db, settings, now(), senders.in_flight(), turns, only, senders.ahead())
+                turns.update((one.endpoint, next(tick)) for one in claims.taken)
+                senders.begin(claims)
+            if senders.idle:
                 return dict(counts)
-            done, _ = wait(running, timeout=LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            counts.update(_write_down(db, settings, [(running.pop(future), future.result()) for future in done]))
+            counts.update(_write_down(db, settings, senders.ended(LOOK_AGAIN_S)))
+
+
+def _senders(
+    db: Database, settings: Settings, now: Callable[[], float], post: Post, stop: Callable[[], bool]
+) -> Senders:
+    own = settings.deliver
+    return Senders(lambda one: _send(db, settings, one, now, post), own.workers, own.lease_margin_s, stop)
 
 
 def _send(db: Database, settings: Settings, one: Claim, now: Callable[[], float], post: Post) -> Report:
