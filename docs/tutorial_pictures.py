@@ -14,8 +14,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from screenshots import SIZE, settle, shoot  # noqa: E402 - after the path is set
 
-from tests.support import examples  # noqa: E402
-from tests.support.chromium import chromium  # noqa: E402
+from tests.support import examples  # noqa: E402 - after the path is set
+from tests.support.chromium import chromium  # noqa: E402 - after the path is set
 
 PASSWORD = "nine purple kettles"  # noqa: S105 - of an installation that ends with this program
 
