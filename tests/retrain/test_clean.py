@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.retrain.test_run import decoders, labelled, settings  # noqa: F401 - fixtures
+from tests.retrain.test_run import labelled
 from tests.support import shelf as make_rows
 from ticketbot.contracts import suspects
 from ticketbot.db.models import Cleaning, LabelEvent, Suspect, Switch, Training
@@ -15,7 +15,7 @@ RULES = Rules(100, 3600, 2)
 ENOUGH = {"reports": 2, "errors": 2}
 
 
-def go(db, made, decoders, at=1000.0):  # noqa: F811
+def go(db, made, decoders, at=1000.0):
     return clean.clean(db, made, decoders, now=lambda: at)
 
 
@@ -24,7 +24,7 @@ def rows(db):
         return session.query(Suspect).order_by(Suspect.cleaning_id, Suspect.rank).all()
 
 
-def test_a_wish_becomes_a_cleaning_and_its_suspects_are_rows(db, settings, decoders):  # noqa: F811
+def test_a_wish_becomes_a_cleaning_and_its_suspects_are_rows(db, settings, decoders):
     made = settings()
     labelled(db, made, n=3)
     run.ask(db, "rita", 1.0, clean.WISH)
@@ -40,7 +40,7 @@ def test_a_wish_becomes_a_cleaning_and_its_suspects_are_rows(db, settings, decod
     assert [one.name for one in clean.folder_of(made, done.id).iterdir()] == [launch.LOG]
 
 
-def test_the_next_one_replaces_the_suspects_and_a_failed_one_does_not(db, settings, decoders):  # noqa: F811
+def test_the_next_one_replaces_the_suspects_and_a_failed_one_does_not(db, settings, decoders):
     made = settings()
     labelled(db, made, n=3)
     run.ask(db, "rita", 1.0, clean.WISH)
@@ -54,7 +54,7 @@ def test_the_next_one_replaces_the_suspects_and_a_failed_one_does_not(db, settin
     assert {one.cleaning_id for one in rows(db)} == {third.id}
 
 
-def test_never_beside_a_training(db, settings, decoders):  # noqa: F811
+def test_never_beside_a_training(db, settings, decoders):
     made = settings()
     labelled(db, made)
     with db.write() as session:
@@ -74,7 +74,7 @@ def test_never_beside_a_training(db, settings, decoders):  # noqa: F811
         run._begin(db, "a race", 1000.0)
 
 
-def test_one_whose_service_died_is_reported_and_out_of_the_way(db, settings, decoders):  # noqa: F811
+def test_one_whose_service_died_is_reported_and_out_of_the_way(db, settings, decoders):
     made = settings()
     labelled(db, made)
     with db.write() as session:
@@ -85,7 +85,7 @@ def test_one_whose_service_died_is_reported_and_out_of_the_way(db, settings, dec
         assert session.get(Cleaning, 1).message == "the service ended while it was cleaning"
 
 
-def test_an_erased_picture_is_no_suspect_any_more(db, settings, decoders):  # noqa: F811
+def test_an_erased_picture_is_no_suspect_any_more(db, settings, decoders):
     made = settings()
     labelled(db, made)
     run.ask(db, "rita", 1.0, clean.WISH)
@@ -94,7 +94,7 @@ def test_an_erased_picture_is_no_suspect_any_more(db, settings, decoders):  # no
     assert rows(db) == []
 
 
-def test_a_row_about_a_picture_that_went_meanwhile_is_left_out(db, settings):  # noqa: F811
+def test_a_row_about_a_picture_that_went_meanwhile_is_left_out(db, settings):
     made = settings()
     here = make_rows.stage_colour(db, made, 0)
     with db.write() as session:

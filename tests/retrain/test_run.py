@@ -7,30 +7,7 @@ import pytest
 from tests.support import shelf as make_rows
 from ticketbot.db.models import Training
 from ticketbot.errors import NotReady
-from ticketbot.imaging.decode import DecoderPool
 from ticketbot.retrain import run, shelf
-
-
-@pytest.fixture
-def decoders():
-    pool = DecoderPool(1, timeout_s=10)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
-def settings(settings_with):
-    return lambda mode="ok", **more: settings_with(
-        {
-            "retrain.command": ["{python}", "-m", "tests.support.fake_trainer", mode],
-            "retrain.min_per_category": 2,
-            "retrain.min_new_labels": 8,
-            "retrain.memory_mb": 2048,
-            "retrain.timeout_s": 60,
-            "model.first": "auto",
-            **more,
-        }
-    )
 
 
 def labelled(db, settings, n=2, start=0):
