@@ -53,10 +53,13 @@ class Batches:
         count = len(self.inputs)
         order = torch.randperm(count, generator=self.dice) if self.training else torch.arange(count)
         for number in range(len(self)):
-            some = order[number * self.bs : (number + 1) * self.bs]
-            x = self.inputs[some].permute(0, 3, 1, 2).float()
-            x = varied(x, self.recipe, self.dice) if self.recipe else x
-            yield resized(x, self.size()).permute(0, 2, 3, 1), self.targets[some]
+            yield self.batch(order[number * self.bs : (number + 1) * self.bs])
+
+    def batch(self, some: torch.Tensor) -> Batch:
+        """These pictures, by their numbers."""
+        x = self.inputs[some].permute(0, 3, 1, 2).float()
+        x = varied(x, self.recipe, self.dice) if self.recipe else x
+        return resized(x, self.size()).permute(0, 2, 3, 1), self.targets[some]
 
 
 def resized(x: torch.Tensor, px: int) -> torch.Tensor:

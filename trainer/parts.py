@@ -15,6 +15,8 @@ import torch
 from fastai.callback.schedule import Learner  # fit_one_cycle is patched in by this module
 from torch import nn
 
+from trainer import ranks
+
 
 class InParts(Learner):
     """fastai's Learner, with its training batches calculated in `parts`, in bfloat16 when `low`.
@@ -26,6 +28,9 @@ class InParts(Learner):
     def __init__(self, *args: Any, parts: int, low: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parts, self.low = parts, low
+        self.kind = next(self.model.parameters()).device.type
+        # On a GPU, or with a part in each of several processes, torch's own way: they listen to its backward pass.
+        self.whole = self.kind != "cpu" or ranks.count() > 1
         # Of the twins only the first, the model itself, keeps batch norm's averages that are used.
         self.twins = [self.model, *(twin(self.model) for _ in range(parts - 1))]
 
@@ -35,8 +40,8 @@ class InParts(Learner):
             super()._do_fit()
 
     def _do_one_batch(self) -> None:
-        if not self.training:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.low):
+        if not self.training or self.whole:
+            with torch.autocast(self.kind, torch.bfloat16, enabled=self.low):
                 super()._do_one_batch()
             return
         whole = zip(*(one.chunk(self.parts) for one in (*self.xb, *self.yb)), strict=True)
@@ -57,6 +62,9 @@ class InParts(Learner):
         return pred.detach().float(), loss.detach(), list(torch.autograd.grad(loss, list(learning(model))))
 
     def _backward(self) -> None:
+        if self.whole:
+            super()._backward()
+            return
         first, *others = self.gradients
         for more in others:
             torch._foreach_add_(first, more)

@@ -169,6 +169,13 @@ def test_copies_of_a_service_that_was_killed_are_taken_away(db, settings, decode
     assert not left.exists()
 
 
+def order_of(settings, tmp_path):
+    """A folder that could go out, of the first training."""
+    out = tmp_path / "sent"
+    snapshot.pack(run.folder_of(settings, 1) / "snapshot", out / "snapshot")
+    return out
+
+
 def test_the_script_takes_it_there_and_back_and_leaves_nothing(db, settings, decoders, tmp_path, monkeypatch):
     """ssh is a shell in another folder here; tar, the script and its ways are the real ones."""
     there, programs = tmp_path / "gpu", tmp_path / "bin"
@@ -190,6 +197,10 @@ def test_the_script_takes_it_there_and_back_and_leaves_nothing(db, settings, dec
     assert outcome.state == "succeeded", outcome.message
     assert shelf.champion(db).id == outcome.model_id
     assert list(there.iterdir()) == []
+    # torchrun ends with 1 when the gate refuses.
+    monkeypatch.setenv("TRAINER", f"{sys.executable} -m {FAKE} refused-by-torchrun")
+    by_torchrun = subprocess.run([SCRIPT, "gpu", str(order_of(made, tmp_path)), str(tmp_path / "a")], check=False)
+    assert by_torchrun.returncode == 3 and (tmp_path / "a" / "manifest.json").is_file()
     monkeypatch.setenv("TRAINER", f"{sys.executable} -m {FAKE} crash")
     done = subprocess.run([SCRIPT, "gpu", str(tmp_path), str(tmp_path / "b")], capture_output=True, check=False)
     assert done.returncode == 1 and not (tmp_path / "b").exists() and list(there.iterdir()) == []

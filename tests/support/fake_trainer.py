@@ -69,6 +69,9 @@ def main():
     elif mode == "refused":
         write(options, promote=False)
         sys.exit(3)
+    elif mode == "refused-by-torchrun":
+        write(options, promote=False)
+        sys.exit(1)
     elif mode == "wrong":  # and says it is good
         write(options, promote=True, shift=1)
     elif mode == "other-pictures":
