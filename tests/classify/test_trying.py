@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from tests.classify.test_api import pictures  # noqa: F401 - a fixture
 from tests.support.bundles import picture
 from tests.support.shelf import jpeg, put_model
 from tests.support.site import Site
@@ -20,7 +19,7 @@ CLASSES = ("reports", "errors")
 
 
 @pytest.fixture
-def made(db, settings_with, decoders, pictures):  # noqa: F811
+def made(db, settings_with, decoders, pictures):
     """made(overrides, champion=…, tag_from=…) -> a site with the page, the API and a model."""
 
     def make(overrides=None, champion=True, tag_from=0.8):
@@ -66,7 +65,7 @@ def test_a_file_is_answered_as_by_the_api_with_the_reason(made):
     )
 
 
-def test_an_address_is_fetched_by_the_same_guard(made, pictures):  # noqa: F811
+def test_an_address_is_fetched_by_the_same_guard(made, pictures):
     viewer = made().sign_in("vera", "viewer")
     assert "would be tagged reports" in plain(send(viewer, url=f"{pictures}/red.jpg"))
     assert "not_an_image" in plain(send(viewer, url=f"{pictures}/text.jpg"))
