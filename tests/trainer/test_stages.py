@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from tests.trainer.conftest import ROOT, TINY
 from ticketbot.contracts import bundle
 from ticketbot.judge.engine import Engine
 
@@ -83,3 +86,12 @@ def test_with_weights_the_first_stage_leaves_the_body_alone(trainer, data, tmp_p
     assert status == 0 and "stage-1: the head, the body frozen" in err, err
     conv = [weights_of(tmp_path / "run" / f"stage-{number}.pth")["body.0.0.weight"].numpy() for number in (1, 2)]
     assert np.array_equal(conv[0], first) and not np.array_equal(conv[1], first)
+
+
+def test_a_diverging_run_ends_early_with_a_sentence_and_keeps_no_stage(trainer, data, cache, tmp_path):
+    (tmp_path / "wild.toml").write_text(TINY.replace("[resnet34.scratch]\n", "[resnet34.scratch]\nlr = 1e30\n"))
+    words = ["fit", "--data", data, "--out", tmp_path / "run", *WORDS, "--recipe", tmp_path / "wild.toml"]
+    words = [sys.executable, "-m", "trainer.cli", *words, "--cache", cache, "--threads", "1"]
+    done = subprocess.run([str(one) for one in words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the loss is no number any more in pass" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list((tmp_path / "run").glob("*.pth"))
