@@ -26,9 +26,9 @@ from ticketbot.contracts import store
 from ticketbot.db.models import Answer, Attempt, File, FileTicket, Label, Picture, Prediction, Said, Source, Ticket
 from ticketbot.deliver import admin
 from ticketbot.deliver.outbox import FILE_KEY
-from ticketbot.errors import Refused, UsageError
+from ticketbot.errors import Refused
 from ticketbot.operate import search, trace
-from ticketbot.review import labels
+from ticketbot.review import labels, pages
 from ticketbot.settings import Settings
 from ticketbot.web import texts
 from ticketbot.web.access import known_caller, needs, safe_next
@@ -248,21 +248,8 @@ def correct() -> ResponseReturnValue:
     if category not in (*made.settings.categories, "junk"):
         raise Refused("bad_request", _("Choose what the picture is."))
     with made.db.write() as session:
-        try:
-            labels.record(
-                session,
-                sha256=sha256,
-                new=category,
-                who=known_caller().name,
-                at=made.now(),
-                how=HOW,
-                key=_key(),
-                expected_version=int(version),
-                on_label=made.announce,
-                **_suggested(session, sha256),
-            )
-        except UsageError:
-            raise Refused("not_found", _("There is no such picture, or it is not kept any more.")) from None
+        facts = _suggested(session, sha256)
+        pages.say(session, sha256, category, HOW, _key(), expected_version=int(version), **facts)
     return redirect(_back("corrected", 1), 303)
 
 

@@ -23,12 +23,12 @@ from typing import Any
 from flask import Blueprint, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from ticketbot.contracts import cleaned, tables
 from ticketbot.db import Database
 from ticketbot.db.models import Cleaning, Label, LabelEvent, Picture, Suspect, Switch
-from ticketbot.errors import Conflict, Refused, UsageError
+from ticketbot.errors import Conflict, Refused
 from ticketbot.review import keys, labels, pages, suspects
 from ticketbot.review.labels import CLEAN, KEEP
 from ticketbot.review.pages import MAX_ITEMS, MAX_PASSED, MAX_TOOK_MS, OTHER_WORDS
@@ -133,31 +133,15 @@ def _record(
     session: Session, sha256: str, word: str, key: str, suggested: tuple[str, str] | None, chosen: str, **said: Any
 ) -> None:
     """One word about one picture. Raises Conflict, Refused."""
-    made = services()
     label = session.get(Label, sha256)
     if label is None and word == KEEP:
         raise Conflict(_("This picture has no label any more."))
     # The label it has already, said again, is a keep: nothing changes, and it is remembered.
     new = KEEP if label is not None and label.category == word else word
     best, by = suggested or (None, None)
-    try:
-        labels.record(
-            session,
-            sha256=sha256,
-            new=new,
-            who=known_caller().name,
-            at=made.now(),
-            how=CLEAN,
-            key=key,
-            suggested=best,
-            suggested_by=by,
-            # Two people differed, and nobody was shown a suggestion: what is decided may be measured on.
-            blind=chosen == "opinions",
-            on_label=made.announce,
-            **said,
-        )
-    except UsageError as error:
-        raise Refused("not_found", str(error)) from None
+    # Two people differed, and nobody was shown a suggestion: what is decided may be measured on.
+    facts = {"suggested": best, "suggested_by": by, "blind": chosen == "opinions"}
+    pages.say(session, sha256, new, CLEAN, key, **facts, **said)
 
 
 def _suggestions(session: Session, hashes: list[str], chosen: str) -> dict[str, tuple[str, str]]:
@@ -228,9 +212,7 @@ def cleaned_file() -> Csv:
 
 def decisions_file() -> Csv:
     """What was decided on this page and not taken back, in the order of time."""
-    undone = aliased(LabelEvent)
-    taken_back = select(undone.id).where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id).exists()
-    wanted = (LabelEvent.how == CLEAN, LabelEvent.undo_of.is_(None), ~taken_back)
+    wanted = (LabelEvent.how == CLEAN, LabelEvent.undo_of.is_(None), ~labels.taken_back())
     columns = (LabelEvent.sha256, LabelEvent.new, LabelEvent.old, LabelEvent.who, LabelEvent.at)
     found = _rows(services().db, select(*columns).where(*wanted).order_by(LabelEvent.id))
     categories = services().settings.categories

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.models import Label, LabelEvent, Picture, Prediction
@@ -148,6 +148,12 @@ def undone_with(session: Session, key: str) -> list[LabelEvent]:
     rows = session.scalars(select(LabelEvent).where(LabelEvent.key.in_(keys)).order_by(LabelEvent.id)).all()
     found = (session.get(LabelEvent, row.undo_of) for row in rows if row.undo_of is not None)
     return [event for event in found if event is not None]
+
+
+def taken_back() -> ColumnElement[bool]:
+    """For queries of LabelEvent: somebody undid it."""
+    undo_of_it = aliased(LabelEvent)
+    return exists().where(undo_of_it.sha256 == LabelEvent.sha256, undo_of_it.undo_of == LabelEvent.id)
 
 
 def last_to_undo(session: Session, who: str) -> LabelEvent | None:

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from ticketbot.contracts import store
 from ticketbot.db.models import Account, LabelEvent, Model, Picture, Prediction
-from ticketbot.errors import Conflict, Refused
+from ticketbot.errors import Conflict, Refused, UsageError
 from ticketbot.review import keys, labels, opinions, progress, queue
 from ticketbot.review.labels import PROPAGATED
 from ticketbot.web.access import known_caller, needs
@@ -122,24 +122,32 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
     sha256, new = sha256_of(body), _category(body, made.settings.categories)
     _must_be_here(session, sha256)
     shown = _shown(session, sha256, body.get("suggested_by"))
-    event = labels.record(
+    event = say(
         session,
-        sha256=sha256,
-        new=new,
-        who=known_caller().name,
-        at=made.now(),
-        how=how,
-        key=key,
+        sha256,
+        new,
+        how,
+        key,
         suggested=shown.best if shown else None,
         suggested_by=shown.model_id if shown else None,
         blind=how == "page" and queue.is_blind(sha256, share),
         took_ms=took_ms,
         expected_version=number_of(body, "version"),
-        on_label=made.announce,
     )
     if event is not None and queue.is_double(sha256, share):
         opinions.heard(session, event)
     return sha256
+
+
+def say(session: Session, sha256: str, new: str, how: str, key: str, **facts: Any) -> LabelEvent | None:
+    """The caller's word about a picture, now; `facts` as labels.record takes them. Raises Conflict; Refused when the
+    picture is not here (any more)."""
+    made = services()
+    told: dict[str, Any] = {"who": known_caller().name, "at": made.now(), "on_label": made.announce}
+    try:
+        return labels.record(session, sha256=sha256, new=new, how=how, key=key, **told, **facts)
+    except UsageError:
+        raise Refused("not_found", _("There is no such picture, or it is not kept any more.")) from None
 
 
 @blueprint.post("/undo")

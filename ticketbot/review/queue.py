@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select, text, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, text, update
+from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
 from ticketbot.db.models import Label, LabelEvent, Model, Picture, Prediction, SecondOpinion
 from ticketbot.db.rows import rows
 from ticketbot.judge import lookalike
+from ticketbot.review import labels
 from ticketbot.review.opinions import DOUBLE_SHARE
 
 RANDOM_SHARE = 0.1
@@ -151,13 +152,13 @@ def _in_order(db: Database, hashes: Sequence[str], blind_share: float, who: str)
 def _alike(session: Session, who: str, holder: str, n: int, below: str, now: float, without: set[str]) -> list[str]:
     dice = random.Random()  # noqa: S311 - an order, not a secret
     champion = session.scalar(select(Model.id).where(Model.state == "champion")) or ""
-    free = and_(_open(who, holder, now), Picture.sha256 >= below)
+    seen_open = and_(_open(who, holder, now), Picture.sha256 >= below)
     said = and_(Prediction.sha256 == Picture.sha256, Prediction.model_id == champion)
     query = select(Picture.sha256, Picture.phash, Prediction.best).outerjoin(Prediction, said)
     found: list[Any] = []
     for start in (_pivot(dice, below), below):
         seen = {row.sha256 for row in found}
-        some = query.where(Picture.sha256 >= start, free).order_by(Picture.sha256).limit(WINDOW + len(without))
+        some = query.where(Picture.sha256 >= start, seen_open).order_by(Picture.sha256).limit(WINDOW + len(without))
         found += [row for row in session.execute(some) if row.sha256 not in seen and row.sha256 not in without]
         if len(found) >= WINDOW / 2:
             break
@@ -177,13 +178,18 @@ def holder_of(who: str, page: str) -> str:
     return f"{page}/{who}"[:80]
 
 
+def free(holder: str, now: float) -> ColumnElement[bool]:
+    """Nobody else holds the picture."""
+    return or_(Picture.review_until <= now, Picture.review_holder == holder)
+
+
 def hold(db: Database, wanted: list[str], holder: str, now: float, lease_s: float) -> list[str]:
     """Take or renew the lease of each, where nobody else has it."""
     held = set()
     with db.write() as session:
         for sha256 in sorted(wanted):  # in one order: two pages that want the same rows must not wait for each other
-            free = or_(Picture.review_until <= now, Picture.review_holder == holder)
-            change = update(Picture).where(Picture.sha256 == sha256, Picture.state == "staged", free)
+            mine = (Picture.sha256 == sha256, Picture.state == "staged", free(holder, now))
+            change = update(Picture).where(*mine)
             done = session.execute(change.values(review_holder=holder, review_until=now + lease_s))
             if rows(done):
                 held.add(sha256)
@@ -213,15 +219,15 @@ def _candidates(
             found = session.scalars(query.limit(until - len(chosen) + len(known))) if len(chosen) < until else ()
             chosen.extend([sha256 for sha256 in found if sha256 not in known][: until - len(chosen)])
 
-    free = _open(who, holder, now)
+    open_ = _open(who, holder, now)
     blind, seen = Picture.sha256 < below, Picture.sha256 >= below
     if champion is not None:
-        add(blind_n, _from(_pivot(dice, "0", below), free, blind), _from("", free, blind))
-        add(chance_n, _from(_pivot(dice, below), free, seen), _from(below, free, seen))
+        add(blind_n, _from(_pivot(dice, "0", below), open_, blind), _from("", open_, blind))
+        add(chance_n, _from(_pivot(dice, below), open_, seen), _from(below, open_, seen))
         known = mine | set(chosen)
-        chosen += _one_a_cluster(session, _by_margin(champion, free, below), min(margin_n, n - len(chosen)), known)
+        chosen += _one_a_cluster(session, _by_margin(champion, open_, below), min(margin_n, n - len(chosen)), known)
     # All of it without a champion; else what the champion has not seen yet, and the rest of the blind ones.
-    add(n - len(chosen), _from(_pivot(dice, "0"), free), _from("", free))
+    add(n - len(chosen), _from(_pivot(dice, "0"), open_), _from("", open_))
     dice.shuffle(chosen)
     return chosen
 
@@ -244,12 +250,11 @@ def _second(session: Session, who: str, holder: str, count: int, now: float, min
     """Pictures that somebody else labelled and a second person shall label too."""
     if not count:
         return []
-    free = or_(Picture.review_until <= now, Picture.review_holder == holder)
     waiting = (
         select(SecondOpinion.sha256)
         .join(Picture, Picture.sha256 == SecondOpinion.sha256)
         .where(SecondOpinion.second_event.is_(None), SecondOpinion.first_who != who)
-        .where(_unindexed(Picture.state) == "staged", free, ~passed_by(who))
+        .where(_unindexed(Picture.state) == "staged", free(holder, now), ~passed_by(who))
         .limit(count + len(mine))
     )
     return [sha256 for sha256 in session.scalars(waiting) if sha256 not in mine][:count]
@@ -263,18 +268,16 @@ def _pivot(dice: random.Random, low: str, high: str = "f" * 16) -> str:
 def _open(who: str, holder: str, now: float) -> Any:
     """Staged, without a label, held by nobody else, and not passed on by this person."""
     labelled = exists().where(Label.sha256 == Picture.sha256)
-    free = or_(Picture.review_until <= now, Picture.review_holder == holder)
-    return and_(_unindexed(Picture.state) == "staged", free, ~labelled, ~passed_by(who))
+    return and_(_unindexed(Picture.state) == "staged", free(holder, now), ~labelled, ~passed_by(who))
 
 
 def passed_by(who: str) -> Any:
     """This person skipped it, or was not sure, and did not take that back."""
-    undone = aliased(LabelEvent)
     return exists().where(
         LabelEvent.sha256 == Picture.sha256,
         _unindexed(LabelEvent.who) == who,
         LabelEvent.new.in_(PASSED),
-        ~exists().where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id),
+        ~labels.taken_back(),
     )
 
 

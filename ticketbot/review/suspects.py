@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import and_, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from ticketbot.db import Database
 from ticketbot.db.models import Cleaning, Label, LabelEvent, Picture, SecondOpinion, Suspect
-from ticketbot.review import queue
+from ticketbot.review import labels, queue
 from ticketbot.review.labels import CLEAN, KEEP
 from ticketbot.review.queue import PASSED
 
@@ -95,10 +95,10 @@ def count(session: Session, name: str, who: str = "") -> int:
 
 def fine_in_a_row(session: Session, who: str, since: float) -> int:
     """How many this person kept on the Clean page since then, one after the other, up to now."""
-    undone = aliased(LabelEvent)
-    counts = ~exists().where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id)
     own = (LabelEvent.who == who, LabelEvent.how == CLEAN, LabelEvent.undo_of.is_(None), LabelEvent.at >= since)
-    words = session.scalars(select(LabelEvent.new).where(*own, counts).order_by(LabelEvent.id.desc()).limit(LATEST))
+    words = session.scalars(
+        select(LabelEvent.new).where(*own, ~labels.taken_back()).order_by(LabelEvent.id.desc()).limit(LATEST)
+    )
     run = 0
     for word in words:
         if word in PASSED:
@@ -113,14 +113,14 @@ def items(session: Session, name: str, hashes: Sequence[str], blind_share: float
     """What the page shows of these pictures, by hash; those that have no label (any more) are not in it."""
     known = queue.items(session, hashes, blind_share, who)
     words = session.execute(select(Label.sha256, Label.category).where(Label.sha256.in_(hashes)))
-    labels: dict[str, str] = {row.sha256: row.category for row in words}
+    now: dict[str, str] = {row.sha256: row.category for row in words}
     if name == "opinions":
         rows = session.scalars(select(SecondOpinion).where(SecondOpinion.sha256.in_(hashes)))
         said = {row.sha256: ((row.first_who, row.first), (row.second_who or "", row.second or "")) for row in rows}
         return {
-            sha256: Item(sha256, known[sha256].version, labels[sha256], said=said[sha256])
+            sha256: Item(sha256, known[sha256].version, now[sha256], said=said[sha256])
             for sha256 in hashes
-            if sha256 in labels and sha256 in said and sha256 in known
+            if sha256 in now and sha256 in said and sha256 in known
         }
     cleaning = latest(session)
     if cleaning is None:
@@ -130,12 +130,12 @@ def items(session: Session, name: str, hashes: Sequence[str], blind_share: float
     beside = _beside(session, cleaning.id, found.values())
     made = {}
     for sha256, row in found.items():
-        if sha256 not in labels or sha256 not in known:
+        if sha256 not in now or sha256 not in known:
             continue
         one = known[sha256]
         alike = [other for other in beside[row.cluster] if other["sha256"] != sha256][:BESIDE]
         chances = (row.suggested, row.p_label, row.p_suggested, row.conflict, one.suggested, one.confidence)
-        made[sha256] = Item(sha256, one.version, labels[sha256], *chances, beside=alike)
+        made[sha256] = Item(sha256, one.version, now[sha256], *chances, beside=alike)
     return made
 
 
@@ -157,8 +157,7 @@ def _beside(session: Session, cleaning_id: int, rows: Any) -> dict[int, list[dic
 
 def _open(session: Session, name: str, who: str, holder: str, now: float, *, leased: bool = False) -> Any:
     """A query of the sha256 of what is left, in order; None: there never was a cleaning."""
-    free = or_(Picture.review_until <= now, Picture.review_holder == holder)
-    here = (Picture.state == "staged", ~queue.passed_by(who)) + (() if leased else (free,))
+    here = (Picture.state == "staged", ~queue.passed_by(who)) + (() if leased else (queue.free(holder, now),))
     if name == "opinions":
         return _differ(here)
     cleaning = latest(session)
@@ -189,9 +188,6 @@ def _differ(here: tuple[Any, ...]) -> Any:
 
 def _confirmed(sha256: Any, label: Any, *more: Any) -> Any:
     """Somebody said on the Clean page that this label is right, and did not take that back."""
-    undone = aliased(LabelEvent)
     kept = or_(and_(LabelEvent.new == KEEP, LabelEvent.old == label), LabelEvent.new == label)
-    taken_back = exists().where(undone.sha256 == LabelEvent.sha256, undone.undo_of == LabelEvent.id)
-    return exists().where(
-        LabelEvent.sha256 == sha256, LabelEvent.how == CLEAN, LabelEvent.undo_of.is_(None), kept, ~taken_back, *more
-    )
+    said = (LabelEvent.sha256 == sha256, LabelEvent.how == CLEAN, LabelEvent.undo_of.is_(None), kept)
+    return exists().where(*said, ~labels.taken_back(), *more)
