@@ -47,18 +47,49 @@ def _lines(entries):
 def url_list(request, match):
     """`trainer urls` on a list that holds this address, without a network: the guard is the real one."""
     folder = request.getfixturevalue("tmp_path")
-    address = re.search(r"\b(?:with|holding|of) (\S+:\S*|\S+\.\S+/\S*)", match.string)
-    address = address[1] if address else "http://127.0.0.1/a.jpg"
+    text = match.string
+    address = re.search(r"\b(?:with|holding|of|naming) (\S+:\S*|\S+\.\S+/\S*|\.\./\S+|/\S+)", text)
+    address = address[1].encode() if address else b"http://127.0.0.1/a.jpg"
+    inside = "127.0.0.1"
+    if re.search(r"(same (URL|address|line)|twice|duplicate|BOM|blank|comment|CRLF|good|public)", text, re.IGNORECASE):
+        address, inside = b"http://good.example/a.jpg", "93.184.216.34"
+    lines = [address]
+    if re.search(r"same (URL|address|line)|twice|duplicate", text, re.IGNORECASE):
+        lines *= min(1000, int((re.search(r"(\d[\d,]*) ?(?:times|x)", text) or ["", "2"])[1].replace(",", "")))
+    if size := re.search(r"(?:line|URL|address) (?:of|with) (\d+) ?(MB|KB|char)", text):
+        lines = [b"http://good.example/" + b"a" * (int(size[1]) * {"MB": 2**20, "KB": 1024, "char": 1}[size[2]])]
+    data = b"\r\n".join(lines) + b"\r\n"
+    if re.search(r"blank|comment", text):
+        data = b"\r\n# a comment\r\n" + data + b"\r\n"
+    data = b"\xef\xbb\xbf" + data if "BOM" in text else data
+    data = b"http://good.example/\x00a.jpg\n" if "NUL" in text else data
+    data = b"http://good.example/\xff\xfe.jpg\n" if re.search(r"not UTF-?8|binary|latin", text, re.IGNORECASE) else data
+    data = b"" if re.match(r"(an? )?empty|.*\b0 bytes", text) else data
     path = folder / "urls_errors.csv"
-    path.write_text(f"{address}\n", "utf-8")
+    path.write_bytes(data)
 
     def get(url, *, allow=()):
-        guard.check(url, resolve=lambda host, port: ["127.0.0.1"], allow=allow)
-        raise AssertionError(f"{url} would have been fetched")
+        guard.check(url, resolve=lambda host, port: [inside], allow=allow)
+        assert inside != "127.0.0.1", f"{url} would have been fetched"
+        return jpeg("a")
 
-    found = urls.collect([path], folder / "out", Progress(), get=get)
+    try:
+        found = urls.collect([path], folder / "out", Progress(), get=get)["errors"]
+    except UsageError as error:
+        return {"line": f"refused {error}", "files": 0, "code": "usage", "status": "refused", "taken": 0}
     pictures = [place for place in (folder / "out").rglob("*") if place.is_file() and place.name != urls.JOURNAL]
-    return {"line": _lines(found["errors"]), "files": len(pictures), "code": found["errors"][0].code}
+    code = found[0].code if found else ""
+    return {"line": _lines(found), "files": len(pictures), "code": code, "status": "taken", "taken": len(pictures)}
+
+
+def bad_class(request, match):
+    """Names that are no class: what the sentence says, and its neighbours."""
+    text = match.string
+    length = re.search(r"(\d+) (?:char|byte)", text)
+    named = re.search(r"['\"](?P<name>[^'\"]+)['\"]", text)
+    names = ["a" * int(length[1])] if length else [named["name"]] if named else []
+    names = names or {"slash": ["a/b"], "empty": [""], "space": ["a b"]}.get(text.split(" ")[-1], ["../x", "a b", ""])
+    return class_name(request, {"name": f"urls_{names[0]}.csv"})
 
 
 def class_name(request, match):
@@ -98,6 +129,14 @@ def cleaned_rows(request, match):
     for number, data in enumerate(_tables(names, match.string)):
         path = folder / f"cleaned {number}.csv"
         path.write_bytes(data)
+        if re.search(r"sym(bolic )?link", match.string):
+            path.unlink()
+            path.symlink_to("/etc/passwd")
+        if re.search(r"(is )?a (directory|folder)", match.string):
+            path.unlink()
+            path.mkdir()
+        if re.search(r"missing|not there|does not exist", match.string) and "naming" not in match.string:
+            path.unlink()
         said = _retrain(folder, path, number)
         if not said.startswith("refused"):
             return {"retrain": said, "status": said}
@@ -139,7 +178,7 @@ def _tables(names, text):
         found.append(_table([*names, ("errors/0.jpg", "letters")]))
     if re.search(r"two labels|duplicate|twice", text):
         found.append(_table([*names, ("errors/0.jpg", "reports")]))
-    if re.search(r"header|column", text):
+    if re.search(r"(without|no|wrong|other|missing) (a )?(header|column)|header|wrong columns", text):
         found += [_table(names, "file,class"), _table(names, ""), b"\x00\x01\x02"]
     if re.search(r"binary|NUL|not (a )?CSV|garbage", text):
         found.append(bytes(range(256)) * 4)
@@ -151,6 +190,33 @@ def _tables(names, text):
         found.append(_table(names[::PER_CLASS]))
     if re.search(r"\.\./|path|outside|absolute", text):
         found.append(_table([("../../etc/passwd", "errors"), ("/etc/passwd", "errors")]))
+    if re.search(r"unknown (name|file|picture)|naming a (file|picture)|not there|strange name", text):
+        found.append(_table([*names, ("errors/none.jpg", "errors")]))
+    if re.search(r"no class\b|label that is", text):
+        found.append(_table([*names[1:], (names[0][0], "letters")]))
+    if re.search(r"(one|single) (row|line|picture) (a|per) class", text):
+        found.append(_table(names[::PER_CLASS]))
+    if re.search(r"swapped|wrong order|reversed", text):
+        found.append(_table([(label, name) for name, label in names]))
+    if re.search(r"UTF-?16", text):
+        found.append(_table(names).decode().encode("utf-16"))
+    if re.search(r"quote", text):
+        found.append(b'name,label\r\n"errors/0.jpg,errors\r\n' + _table(names))
+    if size := re.search(r"(?:field|line|row) of (\d+) ?(MB|KB)", text):
+        found.append(_table([*names, ("x" * (int(size[1]) * {"MB": 2**20, "KB": 1024}[size[2]]), "errors")]))
+    if re.search(r"third|extra|more (columns|fields)", text):
+        found.append(_table([(*row, "extra") for row in names]))
+    if re.search(r"(all|every)\b.*one class|only one class", text):
+        found.append(_table([(name, "errors") for name, _ in names]))
+    if re.search(r"semicolon|\btabs?\b", text):
+        mark = b";" if "semicolon" in text else b"\t"
+        found.append(_table(names).replace(b",", mark))
+    if re.search(r"CRLF|line ends", text):
+        found.append(_table(names))
+    if re.search(r"half (of )?the (rows|lines)", text):
+        found.append(_table([row for number, row in enumerate(names) if number % PER_CLASS == 0]))
+    if re.search(r"link|director|folder|missing|does not exist", text):
+        found.append(_table(names))
     if not found:
         raise LookupError(f"nobody knows the table {text!r}")
     return found
@@ -193,6 +259,7 @@ def imported(request, match):
 SCENES = (
     (r"cleaned\.csv.*(=|formula|\+|@)|formula|spreadsheet", lambda request, m: formula(request, _name(m))),
     (r"cleaned", cleaned_rows),
+    (r"^class name (?!.*urls_)|name of \d+", bad_class),
     (r"(?P<name>urls_(?!errors\.csv)\S*) as|(?P<name2>urls_\S*\.\./\S*)", lambda r, m: class_name(r, _name(m))),
     (r"(?P<name>urls_\S+) (with|for|as) (a |the )?(class|name)", class_name),
     (r"urls?_|urls", url_list),

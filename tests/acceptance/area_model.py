@@ -40,9 +40,11 @@ def run(case, request):
         for folder, db in grounds:
             settings = make_settings(folder, {"model.trusted_keys": []})
             put_model(db, settings, OLD)
-            if re.search(r"kill|crash|power", case.input, re.IGNORECASE):
-                assert "never half" in case.expect["serving"]
+            if "never half" in case.expect.get("serving", ""):
                 _killed(db, settings, folder)
+                continue
+            if re.search(r"roll(ed)? ?back", case.input, re.IGNORECASE):
+                _rolled_back(db, settings, folder)
                 continue
             for number, spoil in enumerate(spoils_of(case.input)):
                 made = folder / f"made {number}"
@@ -92,6 +94,17 @@ def _serving(db, settings):
     answer = Engine(shelf.folder_of(settings, champion)).answer([picture(0)])
     assert np.isfinite(answer).all()
     return champion
+
+
+def _rolled_back(db, settings, folder):
+    """A good model goes into service, and a person takes it back: the previous one answers again."""
+    made = folder / "newer"
+    made.mkdir()
+    make_bundle(made, model_id="newer-1", shift=1)
+    shelf.bring(db, settings, made, promoted=True, who="ann", now=time.time())
+    assert _serving(db, settings) == "newer-1"
+    shelf.rollback(db, settings, who="ann", reason="it was worse", now=time.time())
+    assert _serving(db, settings) == OLD
 
 
 def _killed(db, settings, folder):
@@ -255,6 +268,40 @@ def same_id(made, settings, match):
     make_bundle(made, model_id=OLD, shift=1)
 
 
+def wrong_opset(made, settings, match):
+    from onnx import load_model_from_string
+
+    make_bundle(made)
+    model = load_model_from_string((made / "model.onnx").read_bytes())
+    model.opset_import[0].version = 999
+    (made / "model.onnx").write_bytes(model.SerializeToString())
+    bundle.write(made, bundle.read(made, check_files=False))
+
+
+def other_outputs(made, settings, match):
+    """Four classes in the manifest, a graph of another number."""
+    make_bundle(made, classes=("reports", "errors", "screens"))
+    _manifest(made, classes=["reports", "errors", "screens", "tickets"])
+
+
+def not_a_file(made, settings, match):
+    make_bundle(made)
+    (made / "model.onnx").unlink()
+    if "director" in match.string:
+        (made / "model.onnx").mkdir()
+    else:
+        os.mkfifo(made / "model.onnx")
+
+
+def an_archive(made, settings, match):
+    """No bundle is taken from an archive; one that lies there leads nowhere."""
+    import zipfile
+
+    with zipfile.ZipFile(made / "bundle.zip", "w") as archive:
+        archive.writestr("../../outside.txt", "outside")
+        archive.writestr("manifest.json", "{}")
+
+
 def not_a_number(made, settings, match):
     make_bundle(made, rule="nan")
 
@@ -324,5 +371,24 @@ SPOILS = (
     (r"golden.*(other|wrong|differ|not reproduce)|(other|wrong|different) answers", wrong_golden),
     (r"golden.*(missing|none)|(no|without) golden", no_golden),
     (r"golden.*(pickle|npz|object)|npz", golden_pickle),
-    (r"same id|id (again|twice|taken)", same_id),
+    (r"same id|id (again|twice|(is )?(already )?taken)|already taken", same_id),
+    (r"joblib|checkpoint|safetensors|\.bin\b(?!.*external)", pickle_as_model),
+    (r"operator|\bops?\b", graph_of(lambda: onnx_model(domain="evil.ops"))),
+    (r"opset", wrong_opset),
+    (r"(two|several|more) (in|out)puts|other number of classes|number of classes|output.*classes", other_outputs),
+    (
+        r"external data",
+        lambda m, s, match: make_bundle(m, graph=onnx_model(tensors=[external("weights.bin")])) and None,
+    ),
+    (r"(file|folder|bundle|model).*(fifo|socket|device|directory instead)", not_a_file),
+    (r"bundle is a (sym)?link", link),
+    (r"names? .*(missing|not there)|not in the bundle", missing_file),
+    (r"empty (class|list)|no classes|without classes|classes (are )?(missing|empty)", manifest_with(classes=[])),
+    (r"class(es)?.*(HTML|script|newline|\.\./|too long|control)", manifest_with(classes=["<script>", "a", "b", "c"])),
+    (r"thresholds?", manifest_with(thresholds={"reports": -1.0})),
+    (r"input size|side|pixels|size (of )?\d", manifest_with(stages=[])),
+    (r"zip|archive|tar\b", an_archive),
+    (r"older manifest|replayed signature|signature (of|over) (an)?other", changed_after_signing),
+    (r"crash\w*.*(first|inference)|first (run|inference)", graph_of(endless)),
+    (r"corrupt|damaged|broken|bit ?flip|flipped", graph_of(lambda: onnx_model()[:-20])),
 )

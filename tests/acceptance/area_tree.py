@@ -73,7 +73,7 @@ def run(case, request):
                 patch = closing.enter_context(request.getfixturevalue("monkeypatch").context())
                 tree = Collector(db, folder, {}).past_history()
                 ground = Ground(tree, folder, patch, closing=closing)
-                scene_of(case.input)(ground)
+                scene_of(case.input, case.why)(ground)
                 if not ground.collected:
                     ground.collect()
                 patch.undo()
@@ -119,10 +119,13 @@ def _names_are_harmless(ground):
     assert SECRET not in b"".join(place.read_bytes() for place in (ground.tree.data_dir / "staging").rglob("*.jpg"))
 
 
-def scene_of(text):
-    """Who builds what the sentence says. Raises LookupError."""
-    for pattern, scene in SCENES:
-        if match := re.search(pattern, text, re.IGNORECASE):
-            return lambda ground: scene(ground, match)
+def scene_of(text, why=""):
+    """Who builds what the sentence says; names alone are files, unless the reason tells what lies there."""
+    kind = re.match(r"(an? |the )?(fifo|named pipe|(unix )?socket|\w+ device|directory|symlink|hard link)\b", why, re.I)
+    texts = [text, f"{text} ({kind[0]})"] if kind else [text]
+    for one in texts:
+        for pattern, scene in SCENES:
+            if match := re.search(pattern, one, re.IGNORECASE):
+                return lambda ground, scene=scene, match=match: scene(ground, match)
     names = names_of(text)
     return lambda ground: [ground.file(name) for name in names]

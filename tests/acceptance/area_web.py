@@ -49,7 +49,7 @@ def check(expect, answers, office, log):
     if "code" in expect:
         assert {answer.json["code"] for answer in answers} == {expect["code"]}
     if "logged" in expect:
-        assert office.seen["secret"] not in log and "=…" in log
+        assert office.seen["secret"] not in log and ("=…" in log or "?token=" not in log)
     if "retry_after" in expect:
         assert ("Retry-After" in answers[-1].headers) == expect["retry_after"]
         assert int(answers[-1].headers["Retry-After"]) > 0
@@ -82,6 +82,8 @@ def _check_status(wanted, answers):
 
 
 def _fits(value, wanted):
-    """ "..." stands for anything."""
+    """ "..." stands for anything; parts between semicolons may come in any order."""
+    if "..." not in wanted and all(part.strip() in value for part in wanted.split(";")):
+        return True
     pattern = wanted.replace("[", "[[]").replace("...", "*").replace("…", "*")
     return fnmatch.fnmatchcase(value, pattern) or value.startswith(wanted)

@@ -183,6 +183,68 @@ def swap_race(ground, match):
     ground.collected = True
 
 
+def swapped_once(ground, match):
+    """Between our listing and our opening it turned into something else: a link to a secret, or another file."""
+    path = ground.file(path_in(match.string, "2/swapped.jpg"))
+    ground.tree.scan(5)
+    draft = path.with_name("draft")
+    if re.search(r"another (file|picture)|other (file|content)|different (file|picture)", match.string):
+        draft.write_bytes(JPEG + b"another picture")
+    elif re.search(r"director|folder", match.string):
+        path.unlink()
+        path.mkdir()
+    elif re.search(r"fifo|pipe|socket", match.string, re.IGNORECASE):
+        os.mkfifo(draft)
+    else:
+        secret = ground.folder / "secret.jpg"
+        secret.write_bytes(SECRET)
+        draft.symlink_to(secret)
+    if draft.is_symlink() or draft.exists():
+        os.replace(draft, path)
+    ground.reasons |= set(ground.tree.stage(ground.tree.source.settle_s).refused)
+    ground.seen["secrets_read"] = 0  # `_names_are_harmless` greps what was staged
+    if path.is_file() and not path.is_symlink():
+        ground.collect()
+    ground.collected = True
+
+
+def in_parts(ground, match):
+    """Written in halves with a rest between, or made full size first: taken only when it is whole and quiet."""
+    path = ground.file(path_in(match.string, "2/parts.jpg"), b"")
+    whole = JPEG + bytes(range(251)) * 400
+    if re.search(r"prealloc|full size|sparse first|reserved", match.string):
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    ground.tree.scan(5)
+    ground.tree.stage(ground.tree.source.settle_s / 2)
+    assert not ground.tree.stored(), "taken before it was quiet for settle_s"
+    path.write_bytes(whole)
+    ground.collect()
+    ground.collect()
+    (name,) = ground.tree.stored()
+    ground.seen["staged_bytes"] = path_of(ground.tree.data_dir, name.removesuffix(".jpg")).stat().st_size
+    ground.seen["final_bytes"] = len(whole)
+
+
+def renamed_into_place(ground, match):
+    path = ground.file(path_in(match.string, "2/x.jpg"), b"")
+    path.unlink()
+    draft = path.with_name("x.tmp")
+    draft.write_bytes(JPEG + b"whole")
+    ground.tree.scan(5)
+    draft.rename(path)
+    ground.collect()
+
+
+def clock_back(ground, match):
+    ground.file("2/a.jpg")
+    ground.tree.scan(5)
+    ground.tree.now -= 3600
+    ground.collect()
+
+
 def _swap_file(root, secret):
     (root / "2" / "link").symlink_to(secret)
     os.replace(root / "2" / "link", root / "2" / "a.jpg")
@@ -291,12 +353,26 @@ def _stale_root(ground, patch):
     yield
 
 
+@contextlib.contextmanager
+def _forbidden_root(ground, patch):
+    def locked(root):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    patch.setattr(opening, "open_root", locked)
+    yield
+
+
 TROUBLE = {
     "missing": (r"root[^/]*(missing|gone|removed|not there)|mount[^/]*(missing|gone|lost)|unmount", _no_root),
     "empty": (r"empty (mount|root|directory|folder)|mount point", _empty_root),
     "stale": (r"stale|ESTALE", _stale_root),
     "eio": (r"\bEIO\b|i/o error|input/output", _fails_with(errno.EIO)),
     "timeout": (r"ETIMEDOUT|EHOSTDOWN|server (is )?down|not responding", _fails_with(errno.ETIMEDOUT)),
+    "forbidden": (
+        r"(permission|EACCES|EPERM|unreadable|not readable)[^/]*root|root[^/]*(permission|unreadable|EACCES)",
+        _forbidden_root,
+    ),
+    "other": (r"other (root|mount|device|file ?system)|replaced by an empty", _empty_root),
 }
 
 
@@ -360,32 +436,46 @@ def normal_forms(ground, match):
 
 NUMBER = r"(?P<n>\d[\d,]*)"
 SCENES = (
-    (r"(root|mount)[^/]*(missing|gone|removed|empty|point)|stale|ESTALE|EIO|ETIMEDOUT|unmount|i/o error", trouble),
-    (r"swap.*(link|secret)|(link|secret).*swap", swap_race),
+    (
+        r"(root|mount)[^/]*(missing|gone|removed|empty|point|unmount|permission|unreadable)|stale|ESTALE|EIO|ETIMEDOUT"
+        r"|unmount|i/o error|server (is )?down|(permission|unreadable|EACCES)[^/]*root",
+        trouble,
+    ),
+    (
+        r"(swap|replac|exchang|turn|chang)\w*.*(link|secret).*(loop|race|again and again|while|during|times"
+        r"|between stat)"
+        r"|(link|secret).*(swap|race)|in a loop.*(link|secret)",
+        swap_race,
+    ),
+    (r"(swap|replac|exchang|turn|becom|chang)\w* .*(between|after|before|while)", swapped_once),
+    (r"swap.*(link|secret)", swap_race),
+    (r"(half|halves|parts|pieces|paus)|prealloc|full size", in_parts),
+    (r"then renamed|renamed (into place|from)|rename\w* to|atomic", renamed_into_place),
+    (r"clock (is )?(set )?back|clock jump", clock_back),
     (r"appends?|growing|(?P<x>writer)", lambda ground, match: growing(ground, _growth(match))),
     (r"(touched|rewritten|overwritten) (every|again and again|all the time)|never (quiet|settles)", never_quiet),
     (r"truncated", truncated_meanwhile),
-    (r"(deleted|removed|vanish\w*|unlinked|renamed) (between|before|after|while|during)", vanishes),
+    (r"(deleted|removed|vanish\w*|unlinked|renamed|moved away) (between|before|after|while|during)", vanishes),
     (rf"(?P<depth>){NUMBER} (levels? )?deep", deep),
     (r"depth (?P<n>\d+)", deep),
-    (r"unreadable|mode 0*0?00\b|chmod 0|permission|EACCES", unreadable),
+    (r"unreadable|mode 0*0?00\b|chmod 0|permission|EACCES|noperm|no_?read|forbidden|\(0{3,4}\)", unreadable),
     (r"hard ?link", hard_link),
     (r"dangling", dangling),
     (r"(?P<name>[\w./-]+) *(?:->|→) *(?P<target>/(?:etc|root|home|var)\S*)", outside_link),
     (r"(?P<name>[\w./-]+) *(?:->|→) *(?P<target>\S.*)", link),
     (r"sym(bolic )?link|points? (out|to)", outside_link),
     (r"socket", unix_socket),
-    (r"fifo|named pipe|\(pipe", fifo),
-    (r"(char(acter)?|block)? ?device|/dev/", device),
+    (r"fifo|named pipe|\(pipe|mkfifo", fifo),
+    (r"(char(acter)?|block)? ?device|/dev/|\((char|block|c|b) \d", device),
     (r"\(a (directory|folder)\)|directory named|folder named", folder_named_like_a_picture),
+    (r"quota|more files than|too many files (of|by|for) (a|one) user", over_quota),
     (rf"{NUMBER} (files|entries|pictures)", many),
-    (r"quota", over_quota),
     (r"mtime|1970|future", old_mtime),
     (r"NFC|NFD|normal form", normal_forms),
     (r"overwritten|replaced in place|same name again", overwritten),
     (r"(\d+/[^\s,]+) and (\d+/[^\s,]+), (?:different|same) content", two_users),
     (
-        rf"^(?!.*name of).*?(?:(?:sparse|\(|is |of ){NUMBER} ?(?P<unit>bytes?|[KMGT]B)\b"
+        rf"^(?!.*name of).*?(?:(?:sparse|\(|is |of |, |with ){NUMBER} ?(?P<unit>bytes?|[KMGT]B)\b"
         r"|(?P<n2>\d+)(?P<unit2>[KMGT]B)\w*\.jpg)",
         lambda ground, match: sized(ground, match),
     ),

@@ -1,5 +1,6 @@
 """Who tries to get in, or to do what is not theirs? Scenes of area_web about sessions, tokens, roles and forgery."""
 
+import base64
 import re
 
 from tests.support.site import PASSWORD, Browser
@@ -36,7 +37,7 @@ def cross_site(office, match):
 
 
 def no_session(office, match):
-    if re.search(r"\bAPI\b(?!.*page)|JSON|program", match.string):
+    if re.search(r"\bAPI\b(?!.*page)|JSON|program|/classify|/api/", match.string):
         client = office.site.app.test_client()
         return [client.get("/classify-url?url=http://x.test/"), client.post("/classify", data=b"x")]
     answers = [office.anonymous.get(path) for path in ADMIN_PAGES]
@@ -71,6 +72,54 @@ def bad_token(office, match):
             f"{SQL}",
         ]
     return [client.get("/account", headers={"Authorization": f"Bearer {token}"}) for token in tokens]
+
+
+def token_elsewhere(office, match):
+    """A good token where none is read: a cookie, Basic auth, another scheme, the referrer."""
+    token, client = office.site.token("classify", "read"), office.site.app.test_client()
+    basic = base64.b64encode(f"token:{token}".encode()).decode()
+    ways = [
+        {"Cookie": f"token={token}; ticketbot={token}"},
+        {"Authorization": f"Basic {basic}"},
+        {"Authorization": token},
+        {"Referer": f"http://localhost/?token={token}"},
+        {"X-Api-Key": token},
+    ]
+    return [client.post("/classify", data=b"x", headers=way) for way in ways]
+
+
+def token_of_nobody(office, match):
+    """A token whose account was switched off meanwhile, or that was taken back."""
+    token = office.site.token("classify", "read")
+    with office.db.write() as session:
+        session.query(ApiToken).update({"revoked_at": office.site.clock.now})
+    client = office.site.app.test_client()
+    return [client.post("/classify", data=b"x", headers={"Authorization": f"Bearer {token}"})]
+
+
+def after_new_password(office, match):
+    """A session that was open elsewhere when its password was changed."""
+    rita = office.site.sign_in("rita")
+    thief = Browser(office.site.app.test_client())
+    thief.client.set_cookie("ticketbot", rita.client.get_cookie("ticketbot").value)
+    assert thief.get("/account").status_code == 200
+    rita.get("/account")
+    form = {"old": PASSWORD, "password": f"{PASSWORD} two", "again": f"{PASSWORD} two"}
+    assert rita.post("/account/password", form).status_code in (200, 302, 303)
+    return [thief.get("/account")]
+
+
+def odd_logins(office, match):
+    office.site.person("rita")
+    names = ["rita\0", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass"), SQL, "", "rita\r\nX: 1", "<script>"]
+    return [office.anonymous.post("/login", {"name": name, "password": "wrong words here"}) for name in names]
+
+
+def late_invitation(office, match):
+    with office.db.write() as session:
+        secret = accounts.make_invite(session, "nora", "reviewer", office.site.clock.now)
+    office.site.clock.now += 365 * 86_400
+    return [office.anonymous.get(f"/invite/{secret}"), office.anonymous.get("/invite/none")]
 
 
 def wrong_scope(office, match):
@@ -135,9 +184,9 @@ def dead_session(office, match):
     """A cookie after signing out, of a disabled account, after its time, or changed by somebody."""
     rita, text = office.site.sign_in("rita"), match.string
     cookie = rita.client.get_cookie("ticketbot").value
-    if re.search(r"tamper|forged|changed|flipped", text):
+    if re.search(r"tamper|forged|changed|flipped|garbage|random|guess", text):
         cookie = cookie[:-3] + ("aaa" if not cookie.endswith("aaa") else "bbb")
-    elif re.search(r"expired|old|idle|h later", text):
+    elif re.search(r"expired|\bold|idle|h later|its limit|too long", text):
         office.site.clock.now += office.settings.web.session_h * 3600 + 1
     elif re.search(r"disabled|switched off|removed", text):
         with office.db.write() as session:
@@ -154,7 +203,7 @@ def redirected_away(office, match):
     office.site.person("rita")
     browser = office.anonymous
     page = browser.get("/login", query_string={"next": match["target"]})
-    assert match["target"] not in page.text
+    assert match["target"] not in page.text or re.fullmatch(r"/\w*", match["target"])
     return [browser.post("/login", {"name": "rita", "password": PASSWORD, "next": match["target"]})]
 
 

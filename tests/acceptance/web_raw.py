@@ -32,7 +32,7 @@ RAW = (
     (r"chunk", lambda m: _post(b"Transfer-Encoding: chunked\r\n", b"zz\r\nabc\r\n0\r\n\r\n")),
     (
         r"(CL|Content-Length).*(TE|Transfer-Encoding)|(TE|Transfer-Encoding).*(CL|Content-Length)|smuggl",
-        lambda m: _post(b"Content-Length: 4\r\nTransfer-Encoding: xchunked\r\n", b"abcd"),
+        lambda m: _post(b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"),
     ),
     (r"(two|different|double) Content-Length", lambda m: _post(b"Content-Length: 3\r\nContent-Length: 4\r\n", b"abcd")),
     (r"negative Content-Length|Content-Length:? -\d+", lambda m: _post(b"Content-Length: -5\r\n")),
@@ -41,6 +41,7 @@ RAW = (
     (r"NUL", lambda m: _get(path=b"/\x00")),
     (r"space|obs-fold|folded", lambda m: _get(b"X-A : 1\r\n")),
     (r"bad address|absolute|\[::1", lambda m: b"GET http://[::1 HTTP/1.1\r\n" + RAW_HEAD + b"\r\n"),
+    (r"(two|several) Host", lambda m: _get(b"Host: evil.example\r\n")),
     (r"without Host|no Host|missing Host", lambda m: b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"),
     (r"nonsense|garbage|not HTTP|noise", lambda m: b"nonsense\r\n\r\n"),
     (r"body (?:of )?(\d+) ?MB", lambda m: _post(b"Content-Length: %d\r\n" % (int(m[1]) * MB), b"a" * (int(m[1]) * MB))),

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from tests.acceptance.web_access import (
     ADMIN_PAGES,
     SQL,
+    after_new_password,
     bad_logins,
     bad_token,
     cross_site,
@@ -19,15 +20,20 @@ from tests.acceptance.web_access import (
     forged,
     invitation_twice,
     label_body,
+    late_invitation,
     no_session,
+    odd_logins,
     redirected_away,
+    token_elsewhere,
     token_in_query,
+    token_of_nobody,
     wrong_role,
     wrong_scope,
 )
 from tests.acceptance.web_raw import bytes_of
 from tests.support.gallery import champion, jpeg, predicted, staged
 from tests.support.settings import make_settings
+from tests.support.shelf import put_model
 from tests.support.site import Browser, Site
 from ticketbot.classify.api import Answers
 from ticketbot.classify.serving import Serving
@@ -206,7 +212,7 @@ def scripts_in_names(office, match):
         sha256 = office.picture(f"{XSS.replace('/', '')}/{XSS.replace('/', '')}{number}.jpg".encode(), f"p{number}")
         predicted(office.db, sha256, model, "errors", unsure=True)
     admin = office.site.sign_in("ada", "admin")
-    answers = [admin.get(path) for path in (*ADMIN_PAGES, f"/label?x={XSS}", f"/login?next={XSS}", f"/{XSS}")]
+    answers = [admin.get(path) for path in (f"/{XSS}", *ADMIN_PAGES, f"/label?x={XSS}", f"/login?next={XSS}")]
     answers.append(admin.send("/label/next", {"page": "page0001", "n": 5}))
     assert answers[-1].mimetype == "application/json"
     return [answer for answer in answers if answer.mimetype == "text/html"]
@@ -280,6 +286,10 @@ def forwarded_host(office, match):
 
 def page_headers(office, match):
     """The headers that every page has; scenes that only look at them."""
+    if re.search(r"https|HSTS|TLS", match.string):
+        settings = make_settings(office.folder, {"general.base_url": "https://bot.example"})
+        client = Site(office.db, settings).app.test_client()
+        return [client.get("/login", base_url="https://bot.example")]
     admin = office.site.sign_in("ada", "admin")
     answers = [admin.get(path) for path in ADMIN_PAGES]
     for answer in answers:
@@ -324,12 +334,135 @@ def log_forging(office, match):
     return [answer]
 
 
+def too_often(office, match):
+    """More calls with one token than a minute allows."""
+    per_minute = office.settings.classify.rate_per_minute
+    client = office.program("classify")
+    answers = [client.get("/classify-url", query_string={"url": "http://127.0.0.1/"}) for _ in range(per_minute + 1)]
+    assert answers[0].status_code == 400
+    return answers[-1:]
+
+
+def many_at_once(office, match):
+    """Calls at the same time: each is answered, or told to come back."""
+    office.with_decoders()
+    put_model(office.db, office.settings)
+    token, answers = office.site.token("classify"), []
+    count = min(60, int((re.search(r"(\d[\d,]*)", match.string) or ["", "60"])[1].replace(",", "")))
+
+    def call():
+        client = office.site.app.test_client()
+        answers.append(client.post("/classify", data=jpeg("a"), headers={"Authorization": f"Bearer {token}"}))
+
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == count
+    for answer in answers:
+        if answer.status_code in (429, 503):
+            assert int(answer.headers["Retry-After"]) > 0
+    return sorted(answers, key=lambda answer: answer.status_code)
+
+
+def no_page(office, match):
+    """What is not there, with and without a session."""
+    admin = office.site.sign_in("ada", "admin")
+    paths = ("/none", "/.git/config", "/.env", "/admin.php", f"/{XSS}", "/api/v1/none", "/picture/" + "f" * 64 + ".jpg")
+    open_to_all = [path for path in paths if not path.startswith(("/picture", "/api"))]
+    return [admin.get(path) for path in paths] + [office.anonymous.get(path) for path in open_to_all]
+
+
+def templates_in_names(office, match):
+    """A name that a template would work out."""
+    office.with_decoders()
+    model = champion(office.db)
+    sha256 = office.picture(b"{{7*7}}/${7*7}{%print(7*7)%}.jpg", "t")
+    predicted(office.db, sha256, model, "errors", unsure=True)
+    admin = office.site.sign_in("ada", "admin")
+    answers = [admin.get(path) for path in ("/label?x={{7*7}}", "/account?x={{7*7}}")]
+    told = admin.send("/label/next", {"page": "page0001", "n": 5}).json
+    assert "{{7*7}}" in str(told) or "49" not in str(told)
+    return answers
+
+
+def shown_picture(office, match):
+    """A user's picture on a page of its own: our own JPEG, sandboxed."""
+    office.with_decoders()
+    admin = office.site.sign_in("ada", "admin")
+    answer = admin.get(f"/picture/{office.picture()}.jpg")
+    return [SimpleNamespace(status_code=answer.status_code, headers=answer.headers, text="")]
+
+
+def not_a_picture(office, match):
+    """What /classify is given instead of a picture."""
+    office.with_decoders()
+    put_model(office.db, office.settings)
+    bodies = {
+        "svg": b"<svg onload=alert(1)>",
+        "html": b"<html>",
+        "empty": b"",
+        "zip": b"PK\x03\x04",
+        "pdf": b"%PDF-1.7",
+    }
+    found = [body for word, body in bodies.items() if re.search(word, match.string, re.IGNORECASE)]
+    client = office.program("classify")
+    return [client.post("/classify", data=body) for body in found or [b"hello"]]
+
+
+def same_again(office, match):
+    """The same label with the same key, as a browser that heard no answer sends it."""
+    sha256, rita = office.picture(), office.site.sign_in("rita")
+    first = rita.send("/label", label_body(sha256, 1, version=0))
+    before = office.rows()
+    second = rita.send("/label", label_body(sha256, 1, version=0))
+    office.seen["extra_rows"] = office.rows() - before
+    return [first, second]
+
+
+def odd_forms(office, match):
+    rita = office.site.sign_in("rita")
+    rita.get("/account")
+    headers = {"X-CSRFToken": rita.csrf, "Content-Type": "application/x-www-form-urlencoded"}
+    bodies = (b"sha256=%ff%fe&category=errors&key=x", b"\xff\xfe=\x00", b"&&&===", b"sha256=%zz")
+    return [rita.client.post("/label", data=body, headers=headers) for body in bodies]
+
+
+def odd_query(office, match):
+    """Numbers and sort orders that are none, on the pages and the API."""
+    admin = office.site.sign_in("ada", "admin")
+    client = office.program("read")
+    odd = ("-1", "abc", "1000000", "1;select", SQL, "9" * 400, "NaN", "", "\ud800".encode("utf-8", "surrogatepass"))
+    keys = ("limit", "page", "cursor", "after", "sort", "before", "n", "size")
+    one = [key for key in keys if re.search(rf"\b{key}", match.string, re.IGNORECASE)] or list(keys)
+    answers = []
+    for value in odd:
+        query = dict.fromkeys(one, value)
+        answers += [admin.get("/tickets", query_string=query), client.get("/api/v1/answers", query_string=query)]
+    return answers
+
+
+def secrets_in_log(office, match):
+    """A password, and an address with credentials, on their way in: in no log line."""
+    office.seen["secret"] = secret = "hunter2-correct-horse"
+    office.site.person("rita")
+    answers = [office.anonymous.post("/login", {"name": "rita", "password": secret})]
+    client = office.program("classify")
+    answers.append(client.get(f"/classify-url?url=http://a:{secret}@x.test/&token={secret}"))
+    return answers
+
+
 # --- what only a real socket can send ---
 
 
 def raw(office, match):
     """ "TRACE, header 70 KB, 1,000 headers, chunked with bad size", each an answer of the real server."""
     text = re.sub(r"(?<=\d),(?=\d{3})", "", match.string)
+    if re.search(
+        r"smuggl|(CL|Content-Length).*(TE|Transfer-Encoding)|(TE|Transfer-Encoding).*(CL|Content-Length)", text
+    ):
+        return office.raw(bytes_of(text))
     parts = [part for part in re.split(r", | / | and ", re.sub(r"^(HTTP )?methods? ", "", text)) if part.strip()]
     return office.raw(*[bytes_of(part) for part in parts])
 
@@ -339,17 +472,28 @@ SCENES = (
     (r"CORS|preflight|OPTIONS", cors),
     (r"CSRF", forged),
     (
+        r"cookie flags|flags of the cookie|HttpOnly|SameSite|Secure cookie|cookie without|(login|cookie) over https"
+        r"|^session cookie$",
+        cookie_flags,
+    ),
+    (
         r"session cookie|cookie (tampered|changed|of)|after (sign|log)(ging)?.?out|disabled account|expired session",
         dead_session,
     ),
-    (r"cookie flags|HttpOnly|SameSite|Secure cookie|cookie without", cookie_flags),
     (r"fixation", fixation),
     (r"\?token=|token in (the )?(query|address|URL)", token_in_query),
     (
         r"(expired|revoked|unknown|malformed|wrong|garbage|forged|bad) (API )?token|token (is |was )?(expi|revo)",
         bad_token,
     ),
+    (r"token (in|as|by|through) (a |the )?(cookie|basic|header|referr?er|x-)|basic auth", token_elsewhere),
+    (r"token of a|account (was )?(deleted|removed|disabled).*token", token_of_nobody),
+    (r"token (with|whose) .*(changed|character|byte|flipped)", bad_token),
     (r"scope", wrong_scope),
+    (r"password (was |is )?changed|changed password", after_new_password),
+    (r"session .*(older|limit|too long|idle)", dead_session),
+    (r"invit\w+.*(expired|old|late)|unknown invit", late_invitation),
+    (r"(password|credentials|secret) in (the |a )?logs?|in the log\b", secrets_in_log),
     (r"no session|not signed in|anonymous|without (a )?(session|signing in|login|token)", no_session),
     (r"stale|meanwhile|two reviewers|optimistic", stale),
     (r"\bviewer|reviewer (opens|calls|posts|asks)|role", wrong_role),
@@ -357,8 +501,23 @@ SCENES = (
     (r"unknown user|enumerat|no such user", enumeration),
     (r"next=(?P<target>\S+)", redirected_away),
     (r"invit\w+.*(twice|again|used)", invitation_twice),
+    (r"NUL in the (user|name)|(user|name).*(NUL|10,000|surrogate)|odd login", odd_logins),
+    (r"\d+ (calls|requests)( of| to)? .*(minute|token)|rate.?limit|too (many|often)", too_often),
+    (r"\d+ (concurrent|parallel)|at (the same time|once) .*/classify|decoders (are )?busy|all .*busy", many_at_once),
+    (r"template injection|\{\{|SSTI", templates_in_names),
+    (r"(same|a) label (sent )?twice|same key|double.click", same_again),
+    (r"invalid UTF-8|form with", odd_forms),
+    (r"\?(limit|page|cursor|sort|after)\b|cursor|sort=|limit=|page=", odd_query),
+    (r"(html|svg|zip|pdf|text) (is )?(uploaded|sent|posted)|empty (POST|body|upload)", not_a_picture),
+    (r"404|unknown (path|page|address)|not found|\.git|\.env", no_page),
+    (r"(picture|thumb\w*|image) (requested|served|opened|shown|fetched|given)( out)?( directly| as)?", shown_picture),
     (r"weak|short password|common password|password of", weak_password),
-    (r"TRACE|header \d+ ?KB|\d headers|chunk|Content-Length|smuggl|without Host|request line|HTTP method|NUL in", raw),
+    (
+        r"TRACE|\b(PUT|DELETE|PATCH|CONNECT) |CONNECT$|obs-fold|folded|header name with|(two|several) Host"
+        r"|no Host|CL\.TE|TE\.CL|header \d+ ?KB|\d headers"
+        r"|chunk|Content-Length|smuggl|without Host|request line|HTTP method|NUL in",
+        raw,
+    ),
     (r"X-Forwarded-Host|forwarded", forwarded_host),
     (r"Host header|Host:|Host spoof", foreign_host),
     (r"JSON", odd_json),
@@ -367,9 +526,12 @@ SCENES = (
     (r"/(image|picture|static)/|\.\./|traversal", odd_picture_path),
     (r"download|original|Content-Disposition|CR ?LF", download),
     (r"polyglot|HTML (inside|in a picture)|picture .*(html|svg|script)|svg", polyglot),
-    (r"XSS|<script|HTML in|script in", scripts_in_names),
+    (r"XSS|<script|<img|<svg|onerror|HTML in|script in", scripts_in_names),
     (r"\b500\b|internal error|unexpected error|exception|database (is )?down", broken),
     (r"SQL", sql_everywhere),
-    (r"frame|click.?jack|headers|nosniff|CSP|Referrer", page_headers),
+    (
+        r"frame|click.?jack|headers|nosniff|CSP|Referrer|HSTS|^(any |every |a |the )?(admin )?pages?\b|cached?\b",
+        page_headers,
+    ),
     (r"log (line|forg|inject)|newline", log_forging),
 )

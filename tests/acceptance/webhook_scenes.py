@@ -3,9 +3,11 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -25,11 +27,15 @@ PRIVATE = "10.1.2.3"
 LEASE_S = 1.0
 WORD_ANSWERS = (
     (r"reset|RST", "reset"),
-    (r"drip", "drip"),
-    (r"\b1 ?GB|gigabyte|huge|endless|bomb", "huge"),
-    (r"timeout|times out|silen|hang|never answers|no answer|slow|\d+ s(econds)? (late|before)", "slow"),
-    (r"clos(es|ed)|drops", "reset"),
+    (r"drip|(a|one|1) bytes? (every|per|a|each) ", "drip"),
+    (r"(endless|MB|KB|thousand|,000)( of)? headers?|headers?.*(endless|MB)|100.continue", "headers"),
+    (r"garbage|not HTTP|HTTP/0\.9|noise", "noise"),
+    (r"\b\d+ ?[GM]B|gigabyte|huge|endless|bomb", "huge"),
+    (r"timeout|times out|silen|hang|never answers|no answer|slow|stall|\d+ s(econds)? (late|before)", "slow"),
+    (r"clos(es|ed)|drops|disconnect", "reset"),
 )
+# A receiver that answers so late is cut off before; one that answers earlier is only slow.
+TIMEOUT_S = 20
 COUNT = {"twice": 2, "two times": 2, "three times": 3, "ten times": 10}
 
 
@@ -37,8 +43,13 @@ def receiver(office, match):
     """ "receiver 500 then 200", "receiver 429 Retry-After: 120", "receiver sends a 1 GB response body"…"""
     text = match["does"]
     office.elsewhere = office.closing.enter_context(Receiver())
-    answers = [answer for part in re.split(r"(?<!,) then |/| and then ", text) for answer in _answers(office, part)]
-    if re.search(r"always|for (\d+|a) (h|hour|day|week)|every time|for ever|without success", text):
+    parts = re.split(r",? (?:and )?then (?=\d{3}\b|always|recovers|works|fine)|(?<!,) then | ?/ ?(?=\d{3}\b)", text)
+    answers = [answer for part in parts for answer in _answers(office, part)]
+    fails = len(answers) == 1 and not isinstance(answers[0], str) and answers[0][0] >= 300
+    if fails or re.search(
+        r"always|for (\d+|a) (h|hour|day|week)|every time|for ?ever|without success|(all|every) (attempts?|tries)|only",
+        text,
+    ):
         office.desk.usual = answers[-1]
     else:
         office.desk.script(*answers)
@@ -49,27 +60,96 @@ def receiver(office, match):
 
 def _answers(office, part):
     """What the receiver answers, in order. Raises LookupError."""
+    late = re.search(r"^(?!.*Retry-After).*?\b(?:after|in|takes?|within) (\d+) ?s", part)
+    if late and int(late[1]) >= TIMEOUT_S:
+        return ["slow"]
     for words, answer in WORD_ANSWERS:
-        if re.search(words, part, re.IGNORECASE):
+        if re.search(words, part, re.IGNORECASE) and not re.match(r"2\d\d with", part):
             return [answer]
-    found = re.search(r"\b(?P<status>[1-5](?:\d\d|xx))\b(?! ?(?:h|s|m|ms|k?B|MB|GB)\b)", part)
+    found = re.search(r"\b(?P<status>[1-9](?:\d\d|xx))\b(?! ?(?:h|s|m|ms|k?B|MB|GB|times)\b)", part)
+    if not found and re.search(r"fails|errors?\b|down\b", part):
+        found = {"status": "500"}
+    if not found and re.search(r"fine|well|accepts|recovers|works|clock|ok\b", part, re.IGNORECASE):
+        found = {"status": "200"}
     if not found:
         raise LookupError(f"nobody knows the receiver that does {part!r}")
     status = int(found["status"].replace("3xx", "302").replace("4xx", "404").replace("5xx", "500").replace("xx", "00"))
     headers = {}
     if 300 <= status < 400:
         headers["Location"] = office.elsewhere.url
-    if after := re.search(r"Retry-After:? ?(?P<value>.+)", part, re.IGNORECASE):
+    if after := re.search(r"(?<!without )Retry-After:?(?: of| as| is)? ?(?P<value>.+)", part, re.IGNORECASE):
         headers["Retry-After"] = _retry_after(office, after["value"].strip())
-    times = next((n for word, n in COUNT.items() if word in part), 1)
+    if ahead := re.search(r"\bDate\b.*?(\d+) ?(h|min)", part):
+        headers["Date"] = formatdate(office.now() + int(ahead[1]) * {"h": 3600, "min": 60}[ahead[2]], usegmt=True)
+    many = re.search(r"\b(\d+) (?:times|attempts|x)\b|\bx ?(\d+)\b", part)
+    times = int(many[1] or many[2]) if many else next((n for word, n in COUNT.items() if word in part), 1)
     return [(status, headers)] * times
 
 
 def _retry_after(office, value):
-    """Seconds as they stand; "a date 120 s ahead" as an HTTP date."""
-    if "date" in value and (seconds := re.search(r"\d+", value)):
-        return formatdate(office.now() + int(seconds[0]), usegmt=True)
-    return value
+    """As it stands; "a date 120 s ahead" (or in the past) as an HTTP date, notes in brackets left out."""
+    ahead = re.search(r"(\d[\d,]*) ?(s|min|h|d)", value)
+    if re.search(r"date", value, re.IGNORECASE) and (ahead or "past" in value):
+        amount_s = (
+            int(ahead[1].replace(",", "")) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[ahead[2]] if ahead else 3600
+        )
+        return formatdate(office.now() + amount_s * (-1 if re.search("past|ago", value) else 1), usegmt=True)
+    if re.fullmatch(r"\(?(empty|nothing|blank)\)?", value):
+        return ""
+    if seconds := re.fullmatch(r"(\d+) ?(?:s|sec|seconds)\b.*|(\d+), [a-z].*", value):
+        return seconds[1] or seconds[2]
+    return re.sub(r" \([^()]*\)$", "", value)
+
+
+def unreachable(office, match):
+    """Nobody listens there, or the name has no address."""
+    if re.search(r"resolve|NXDOMAIN|DNS|name", match.string):
+
+        def resolve(host, port):
+            raise OSError("no such name")
+
+        office.resolve = resolve
+        office.overrides |= {"endpoints.desk.url": "http://desk.test/hook", "endpoints.desk.allow": ["desk.test"]}
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            office.overrides["endpoints.desk.url"] = f"http://127.0.0.1:{free.getsockname()[1]}/hook"
+    office.put()
+    office.first = office.round()
+    office.seen |= {"code": office.rows()[0].last_error, "state": "retry"}
+    office.play = False
+
+
+def enabled_again(office, match):
+    """Disabled by 410 (or by us), then enabled by a person: what waited goes out, oldest first."""
+    office.put(("desk", "T1", 1), ("desk", "T2", 1))
+    office.desk.script(410)
+    office.overrides["deliver.workers"] = 1
+    office.first = office.round()
+    assert office.state() == "disabled" and office.round() == {}
+    admin.enable(office.db, "desk", "ann", office.now())
+    office.later(6)
+    office.round()
+    office.later(6)
+    office.round()
+    office.seen |= {"state": office.state(), "order": True}
+    office.play = False
+
+
+def two_senders(office, match):
+    """Several senders at once on one outbox: each event is sent by one of them."""
+    places = [("desk", f"T{number}", 1) for number in range(20)]
+    ids = office.put(*places)
+    senders = [threading.Thread(target=office.round) for _ in range(int(re.search(r"\d+", match.string + " 2")[0]))]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    _deliver_until_done(office)
+    sent = [request.id for request in office.desk.requests]
+    assert sorted(sent) == sorted(ids), "an event was sent twice, or not at all"
+    office.first = {"delivered": len(ids)}
+    office.seen |= {"lost": 0, "effects": 1, "duplicates_same_id": True, "attempts": 1}
+    office.play = False
 
 
 def wrong_tls(office, match):
@@ -123,11 +203,15 @@ def rebinding(office, match):
 
 def allowed(office, match):
     """An internal system on the operator's list; the connection to it leads to our receiver."""
+    there = re.search(r"resolves to (\d[\d.]+)|(?<=endpoint )(10\.[\d.]+)", match.string)
+    address = (there[1] or there[2]) if there else PRIVATE
+    host = there[2] if there and there[2] else "desk.internal"
+    port = re.search(r"(?:on|called on|at) port (\d+)", match.string)
     office.overrides |= {
-        "endpoints.desk.url": "http://desk.internal/hook",
-        "endpoints.desk.allow": [match["rule"]],
+        "endpoints.desk.url": f"http://{host}{':' + port[1] if port else ''}/hook",
+        "endpoints.desk.allow": [(match["rule"] or host).rstrip(".,")],
     }
-    office.resolve = lambda host, port: [PRIVATE]
+    office.resolve = lambda host, port: [address]
     called = []
 
     def connect(address, timeout_s):
@@ -137,20 +221,25 @@ def allowed(office, match):
     office.connect = connect
     office.put()
     office.first = office.round()
-    assert set(called) <= {PRIVATE}
+    assert set(called) <= {address}
     office.seen["code"] = office.rows()[0].last_error
     office.play = False
 
 
 def rotated(office, match):
     new = admin.rotate_secret(office.db, office.settings, "desk", "ann", office.now())
-    if "twice" in match.string:
+    words = {"twice": 2, "two times": 2, "three times": 3, "four times": 4, "five times": 5, "ten times": 10}
+    many = re.search(r"(\d+) times", match.string)
+    times = int(many[1]) if many else next((n for word, n in words.items() if word in match.string), 1)
+    for _ in range(times - 1):
         new = admin.rotate_secret(office.db, office.settings, "desk", "ann", office.now())
     gone = re.search(
-        r"(\d+) ?h(ours?)? (later|ago|after)|after (\d+) ?h|old (key|one|secret) (expired|gone)", match.string
+        r"(\d+) ?h(?:ours?)? (?:later|ago|after)|after (\d+) ?h"
+        r"|old (?:key|one|secret) (?:is )?(?:expired|gone|dropped)",
+        match.string,
     )
     if gone:
-        office.later(3600 * int(gone[1] or gone[4] or 25) + 1)
+        office.later(3600 * int(gone[1] or gone[2] or 25) + 1)
     office.put()
     office.first = office.round()
     (request,) = office.desk.requests
@@ -242,6 +331,15 @@ def two_events(office, match):
     office.first = office.round()
     told = [(request.ticket, request.seq) for request in office.desk.requests]
     office.seen["order"] = ("T1", 2) not in told and ("T2", 1) in told
+    if re.search(r"random|many|\d events|burst", match.string):
+        moods = iter([500, 200, "reset", 200, 429, 200] * 50)
+        office.desk.usual = lambda request: next(moods)
+        office.put(*[("desk", "T9", number) for number in range(1, 11)])
+        for _ in range(120):
+            office.later(90_000)
+            office.round()
+        assert all(row.state == "delivered" for row in office.rows() if row.ticket == "T9")
+        office.seen["order"] = True  # desk.order_violations() is asked besides
     if re.search(r"dead|dies|exhaust|given up", match.string):
         office.to_the_end()
         office.later(3600)
@@ -270,6 +368,7 @@ def redelivered(office, match):
     """A person sends an answer again, as often as they press."""
     state = "delivered" if "delivered" in match.string else "dead"
     (id_,) = office.put(state=state)
+    office.seen["state"] = "delivered"
     for _ in range(3 if "three" in match.string else 2):
         admin.redeliver(office.db, "request-key-1", "ann", office.now(), ids=[id_])
     office.first = office.round()
@@ -299,7 +398,8 @@ def dry_run(office, match):
 
 def dead_neighbour(office, match):
     """An endpoint that never answers has thousands waiting; the live one gets its ten all the same."""
-    many = min(2_000, int(re.search(r"(\d[\d,]*)", match.string)[1].replace(",", "")))
+    found = re.search(r"(\d[\d,]*)", match.string)
+    many = min(2_000, int(found[1].replace(",", "")) if found else 200)
     with Receiver(usual="slow", slow_s=30) as dead:
         office.overrides |= {
             "endpoints.dead.url": dead.url,
@@ -335,18 +435,34 @@ def breaker(office, match):
 SCENES = (
     (r"kill|crash|SIGKILL|SIGSTOP|stopped past|past (its|the) lease|power", killed),
     (r"rotat", rotated),
-    (r"rebind|resolves to .* (later|at send)|changes to", rebinding),
-    (r"allow.?list(ed)? (?P<rule>\d[\d.]*/\d+|\d[\d.]+(:\d+)?|[a-z]+\.[a-z]+)", allowed),
-    (r"(?P<url>(?:https?|ftp|file|gopher)://[^\s,]+)", refused_address),
+    (r"(two|2|several|\d+) (senders|workers|processes|deliverers)", two_senders),
+    (r"(enabled|re-?enabled|switched on) again|re-?enable|then enabled", enabled_again),
+    (
+        r"refuses the connection|connection refused|does not exist|not resolve|NXDOMAIN|nobody listens|unreachable"
+        r"|\bDNS (fails|error)",
+        unreachable,
+    ),
+    (r"rebind|resolves? to .*(later|send)|changes to", rebinding),
+    (
+        r"^(?!.*https?:).*allow.?list(ed)?(?: by (?:host|the)?(?: ?name)?| as| for)? "
+        r"(?:(?P<rule>\d[\d.]*/\d+|\d[\d.]+(:\d+)?|[a-z]+\.[a-z]+)|host|name|by)",
+        allowed,
+    ),
+    (r"^(?!receiver).*?(?P<url>(?:https?|ftp|file|gopher)://[^\s,]+)", refused_address),
     (r"certificate|\bTLS\b|self.?signed", wrong_tls),
     (r"redeliver|sent again by hand|pressed", redelivered),
     (r"latest", latest),
-    (r"(two|several|three) events|same ticket|per.ticket|out of order", two_events),
-    (r"dead endpoint.*live|starv", dead_neighbour),
+    (r"(two|several|three|ten|\d+) events|same ticket|per.ticket|out of order", two_events),
+    (r"dead endpoint|starv|one endpoint (hangs|is dead|fails)|healthy (endpoint|one)", dead_neighbour),
     (r"breaker|in a row", breaker),
     (r"dry.run", dry_run),
     (r"\bpaused?\b", paused),
-    (r"payload|\bbody with\b", payload),
+    (r"payload|^body\b|\bbody with\b(?!.*receiver)", payload),
+    (
+        r"^(the )?endpoint'?s? (fails|has failed|without success|(is )?down)(?P<does3>.+)",
+        lambda o, m: receiver(o, {"does": f"500 {m['does3']}"}),
+    ),
+    (r"^receiver's? (?P<does>.+)", lambda office, m: receiver(office, m.groupdict())),
     (
         r"^receiver:? (?P<does>.+)|^endpoint (?P<x>answers)? ?(?P<does2>.+)",
         lambda office, m: receiver(office, _does(m)),

@@ -9,6 +9,8 @@ An answer is a status, (status, headers), (status, headers, body) or one of
     "slow"     take the event, answer only after `desk.slow_s`
     "drip"     take the event, then send one header byte at a time
     "huge"     answer 200 with a body of a gigabyte
+    "headers"  answer 200 with headers that never end
+    "noise"    answer bytes that are no HTTP
 `usual` may be such an answer or a function (request) -> answer.
 """
 
@@ -118,7 +120,7 @@ class Receiver:
         with self.arrived:
             answer = self._script.popleft() if self._script else self.usual
             answer = answer(request) if callable(answer) else answer
-            accepted = answer in ("reset", "slow", "drip", "huge") or _status(answer) < 300
+            accepted = answer in ("reset", "slow", "drip", "huge", "headers", "noise") or _status(answer) < 300
             self.requests.append(request)
             if accepted and request.verified and request.id not in self.effects:
                 self.effects.append(request.id)
@@ -139,6 +141,14 @@ class Receiver:
         if answer == "reset":
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.connection.close()
+            return
+        if answer == "noise":
+            handler.wfile.write(bytes(range(256)) * 40)
+            return
+        if answer == "headers":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(2000):
+                handler.wfile.write(b"X-More: 1\r\n" * 99)
             return
         if answer == "slow":
             self._closing.wait(self.slow_s)
