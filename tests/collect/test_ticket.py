@@ -1,5 +1,6 @@
 """Whose ticket is this file?"""
 
+import hashlib
 import sqlite3
 import time
 
@@ -55,6 +56,8 @@ def test_variables_of_a_path():
         "path": "12/sub dir/image.old.jpg",
         "size": 100,
         "sha256": "ab" * 32,
+        "mtime": 0.0,
+        "sha1": "",
     }
 
 
@@ -247,6 +250,27 @@ def test_a_staged_file_gets_its_tickets_and_it_is_said_in_the_same_transaction(c
     assert told == [(file.sha256, ["7", "8"])]
     assert (file.resolve_due_at, file.reason) == (None, None)
     assert resolve(tree, lookups, on_known=on_known).resolved == 0
+
+
+def test_what_is_in_the_file_and_when_it_was_written_can_be_asked_for(collector, lookups, erp):
+    connection, url = erp
+    same = "file = :sha1 || ' ' || :sha256 || ' ' || :size AND user_id = CAST(:mtime AS INTEGER)"
+    query = f"SELECT ticket FROM uploads WHERE {same}"
+    tree = staged(collector({"sources.erp.ticket": [sql(url, query)]}), "1/a.jpg")
+    file = tree.root / "1" / "a.jpg"
+    content, stat = file.read_bytes(), file.stat()
+    sha1, sha256 = hashlib.sha1(content).hexdigest(), hashlib.sha256(content).hexdigest()
+    row = (int(stat.st_mtime), f"{sha1} {sha256} {stat.st_size}")
+    connection.execute("INSERT INTO uploads VALUES (?, ?, 7)", row)
+    assert resolve(tree, lookups).resolved == 1
+    assert [number for _, number, _ in tickets(tree)] == ["7"]
+
+
+def test_a_file_that_is_gone_has_no_digest_and_one_that_is_a_folder_is_a_failed_lookup(tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    assert ticket.digest_of(tmp_path, b"1/none.jpg", "sha1") == ticket.digest_of(tmp_path, b"none.jpg", "sha1") == ""
+    with pytest.raises(LookupFailed, match="sha1"):
+        ticket.digest_of(tmp_path, b"folder.jpg", "sha1")
 
 
 def test_what_on_known_cannot_do_is_not_half_done(collector, lookups):

@@ -12,11 +12,13 @@ source.ticket_retry_s, then given up; `file.reason` says why. A database that do
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -25,7 +27,7 @@ from sqlalchemy.orm import Session
 from ticketbot.collect.book import source_row
 from ticketbot.collect.links import Place, Variables, follow
 from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
-from ticketbot.collect.opening import Clock
+from ticketbot.collect.opening import Clock, ParentGone, Tree
 from ticketbot.db.models import File, FileTicket
 from ticketbot.db.rows import rows
 from ticketbot.db.session import Database
@@ -64,12 +66,15 @@ class _File:
     path: bytes
     size_bytes: int | None
     sha256: str
+    mtime_ns: int | None
     due_at: float
     attempts: int
 
 
-def variables_of(source_path: str, path: bytes, size_bytes: int | None, sha256: str) -> dict[str, Any]:
-    """What a lookup may use: the named groups of the source's `path`, name, stem, dir, path, size, sha256.
+def variables_of(
+    source_path: str, path: bytes, size_bytes: int | None, sha256: str, mtime: float = 0.0, sha1: str = ""
+) -> dict[str, Any]:
+    """What a lookup may use: the named groups of the source's `path`, name, stem, dir, path, size, mtime, sha256, sha1.
 
     Bytes that are no UTF-8 become lone surrogates: patterns can read such a path, databases are not asked with it.
     """
@@ -77,7 +82,8 @@ def variables_of(source_path: str, path: bytes, size_bytes: int | None, sha256: 
     directory, _, name = text.rpartition("/")
     match = re.search(source_path, text)
     own = {"name": name, "stem": os.path.splitext(name)[0], "dir": directory, "path": text}
-    return {**(match.groupdict() if match else {}), **own, "size": size_bytes, "sha256": sha256}
+    content = {"size": size_bytes, "mtime": mtime, "sha256": sha256, "sha1": sha1}
+    return {**(match.groupdict() if match else {}), **own, **content}
 
 
 def find(chain: Sequence[Lookup], variables: Variables, lookups: Lookups | Place) -> list[str]:
@@ -104,6 +110,22 @@ def find(chain: Sequence[Lookup], variables: Variables, lookups: Lookups | Place
     if not_text and not tickets:
         raise NotText
     return tickets
+
+
+def uses_sha1(chain: Sequence[Lookup]) -> bool:
+    """We keep no sha1 of a file, so it is read once more where a link asks for it."""
+    return any("sha1" in link.model_dump_json() for link in chain)
+
+
+def digest_of(root: Path, path: bytes, algorithm: str) -> str:
+    """The digest of a file below the root, as hex; empty when it is gone. Raises LookupFailed."""
+    try:
+        with Tree(root) as tree, os.fdopen(tree.open_file(path), "rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+    except (FileNotFoundError, ParentGone):
+        return ""
+    except OSError as error:
+        raise LookupFailed(f"{algorithm}: {error.strerror}") from None
 
 
 def _has_ticket(found: Variables) -> bool:
@@ -147,6 +169,7 @@ def _due(db: Database, source_id: int, now: float, limit: int) -> list[_File]:
         File.path,
         File.size_bytes,
         File.sha256,
+        File.mtime_ns,
         File.resolve_due_at,
         File.resolve_attempts,
     )
@@ -182,8 +205,10 @@ class _Round:
         if not self.source.require_ticket:
             self._known(file, None)
             return
-        variables = variables_of(self.source.path, file.path, file.size_bytes, file.sha256)
         try:
+            sha1 = digest_of(self.source.root, file.path, "sha1") if uses_sha1(self.source.ticket) else ""
+            mtime = (file.mtime_ns or 0) / 1e9
+            variables = variables_of(self.source.path, file.path, file.size_bytes, file.sha256, mtime, sha1)
             tickets = find(self.source.ticket, variables, self.place)
         except NotText:
             self._not_found(file, NOT_TEXT)

@@ -97,9 +97,10 @@ def _tickets(name: str, source: Source, lookups: Lookups) -> Iterator[Finding]:
         return
     found: dict[str, list[str]] = {}
     for path in sample:
-        size_bytes = (Path(os.fsdecode(os.path.join(os.fsencode(source.root), path)))).stat().st_size
-        variables = ticket.variables_of(source.path, path, size_bytes, "0" * 64)
+        stat = (Path(os.fsdecode(os.path.join(os.fsencode(source.root), path)))).stat()
         try:
+            sha256, sha1 = (ticket.digest_of(source.root, path, one) for one in ("sha256", "sha1"))
+            variables = ticket.variables_of(source.path, path, stat.st_size, sha256, stat.st_mtime, sha1)
             found[visible(os.fsdecode(path))] = ticket.find(source.ticket, variables, lookups)
         except LookupFailed as error:
             yield fault(
