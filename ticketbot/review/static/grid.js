@@ -4,7 +4,8 @@
   const bench = document.getElementById("grid-bench");
   const byId = (id) => document.getElementById(id);
   const COLUMNS = () => getComputedStyle(byId("grid")).gridTemplateColumns.split(" ").length;
-  const WANTED = 24, MOST_PASSED = 400;
+  // One page ahead: what more this page held would be missing in somebody else's.
+  const WANTED = 24, AHEAD = 1, MOST_PASSED = 400;
   const said = Said(bench, answered);
   const keys = Keys(bench, said, act);
   const zoom = Lens(byId("board"), byId("lens"));
@@ -14,7 +15,8 @@
   sessionStorage.setItem("page", page);
 
   let now = JSON.parse(sessionStorage.getItem("grid.now") || "[]");
-  let next = [];
+  // Pages to come, as {items, cells}: their pictures are loaded and decoded before they are shown.
+  let ahead = [];
   let passed = JSON.parse(sessionStorage.getItem("grid.passed") || "[]");
   let history = JSON.parse(sessionStorage.getItem("grid.history") || "[]");
   let out = new Set(), at = 0, shownAt = performance.now(), asking = false, exhausted = false;
@@ -34,40 +36,50 @@
   async function ask() {
     if (asking) return;
     asking = true;
+    let more = false;
     try {
-      const have = [...now, ...next].map((item) => item.sha256);
+      const have = [...now, ...ahead.flatMap((one) => one.items)].map((item) => item.sha256);
       const reply = await said.post(bench.dataset.alikeUrl, { page, n: WANTED, have, passed: [...said.waiting(), ...passed].slice(-500) });
       if (await said.turnedAway(reply)) return;
       if (!reply.ok) throw new Error(`status ${reply.status}`);
       const found = await reply.json();
       const done = new Set([...said.waiting(), ...have]);
-      next = found.items.filter((item) => !done.has(item.sha256) && !item.category);
-      exhausted = !next.length;
-      for (const item of next) new Image().src = address(item.sha256, "thumb");
+      const items = found.items.filter((item) => !done.has(item.sha256) && !item.category);
+      exhausted = !items.length;
+      if (items.length) prepare(items);
       if (!said.queued().length) figures.take(found.progress);
       if (!now.length) turn();
+      more = !exhausted && ahead.length < AHEAD;
     } catch {
       if (!now.length) said.say(said.text("no_connection"));
       setTimeout(ask, 3000);
     } finally {
       asking = false;
     }
+    if (more) ask();
+  }
+
+  function prepare(items, first = false) {
+    const page = { items, cells: items.map(cell) };
+    for (const each of page.cells) each.firstChild.decode().catch(() => {}); // a broken one shows its number instead
+    if (first) ahead.unshift(page); else ahead.push(page);
+    ahead.splice(AHEAD + 1); // what is let go is offered again
   }
 
   function turn() {
-    now = next;
-    next = [];
-    show();
+    const page = ahead.shift();
+    now = page ? page.items : [];
+    show(page && page.cells);
     if (now.length || !exhausted) ask();
   }
 
-  function show() {
+  function show(cells) {
     out = new Set();
     at = 0;
     keep();
     byId("empty").hidden = Boolean(now.length) || !exhausted;
     byId("board").hidden = !byId("empty").hidden;
-    byId("grid").replaceChildren(...now.map(cell));
+    byId("grid").replaceChildren(...(cells || now.map(cell)));
     draw();
     shownAt = performance.now();
   }
@@ -166,7 +178,7 @@
     if (last) {
       figures.counted(-last.n, -last.n);
       last.items.forEach((item) => said.versions.delete(item.sha256));
-      next = now;
+      if (now.length) prepare(now, true);
       back(last.items.map((item) => ({ ...item, version: null })));
       out = new Set(last.out);
       draw();
