@@ -401,4 +401,4 @@ def health(state: EndpointState | None, now: float) -> tuple[str, str]:
         return "warn", "asked us to wait"
     if state.failing_since is not None:
         return "warn", "failing"
-    return "good", "working" if state.last_success_at else "not called yet"
+    return ("good", "working") if state.last_success_at else ("", "not called yet")
