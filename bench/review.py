@@ -15,7 +15,6 @@ import os
 import random
 import statistics
 import tempfile
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +24,9 @@ from sqlalchemy import insert, text
 from bench import table
 from tests.support import showmodels
 from tests.support.chromium import chromium
+from tests.support.served import STAGES, equip, served
 from tests.support.settings import make_settings
 from tests.support.site import PASSWORD, Site
-from ticketbot.classify import api, trying
-from ticketbot.classify.serving import Serving
 from ticketbot.contracts import store
 from ticketbot.db import connect, migrate
 from ticketbot.db.models import (
@@ -43,18 +41,9 @@ from ticketbot.db.models import (
     Suspect,
     Ticket,
 )
-from ticketbot.imaging.decode import DecoderPool
-from ticketbot.operate import overview, tickets
 from ticketbot.render import render_jpeg
-from ticketbot.retrain import pages as models
-from ticketbot.review import clean, pages, pictures
-from ticketbot.web.serving import WebServer
 from ticketbot.web.tally import Tallies
 
-STAGES = (
-    overview.blueprint, pages.blueprint, pictures.blueprint, clean.blueprint, models.blueprint, trying.blueprint,
-    tickets.blueprint,
-)  # fmt: skip
 MODEL = "20261118-champion"
 PAGES = ("/", "/label", "/label/grid", "/clean", "/tickets", "/models", "/try")
 CALLS = ("/label/next", "/label/alike", "/clean/next")
@@ -227,20 +216,11 @@ def site_of(folder, n, *, labelled, serve=True):
     site = Site(db, settings, STAGES)
     site.clock.now = time.time()
     site.services.tallies = Tallies()
-    site.services.decoders = DecoderPool(2)
-    site.services.classify = api.Answers(Serving(db, settings), settings)
+    equip(site, decoders=2)
     showmodels.put(db, settings, MODEL, champion=True, now=site.clock.now - 86400)
     fill(site, n, labelled, files=serve)
-    server = WebServer(site.app, settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield site, f"http://127.0.0.1:{server.port}"
-    finally:
-        server.stop()
-        thread.join()
-        site.services.decoders.close()
-        db.close()
+    with served(site) as address:
+        yield site, address
 
 
 def fill(site, n, labelled, *, files):

@@ -27,10 +27,13 @@ def measured(n=400, right=0.93, seed=3):
     return {**found, **more, "calibration_error": expected_error(probs, y)}, proven
 
 
-def put(db, settings, model_id, *, champion=False, now=100.0, right=0.93, seed=3, n_labels=1200, compared=None):
-    """A model on the shelf whose manifest says all that the trainer writes."""
+def put(
+    db, settings, model_id, *, champion=False, now=100.0, right=0.93, seed=3, n_labels=1200, compared=None,
+    reason="as good, and trained on 1,620 labels, not 1,200: offered", **more,
+):  # fmt: skip
+    """A model on the shelf whose manifest says all that the trainer writes; `more`: fields of its manifest."""
     found, proven = measured(right=right, seed=seed)
-    gate = {"promote": False, "offered": True, "reason": "as good, and trained on 1,620 labels, not 1,200: offered"}
+    gate = {"promote": False, "offered": True, "reason": reason}
     gate |= {"champion": "20261118-champion", "p_value": 0.31}
     if compared:
         gate["compared"] = compared
@@ -38,6 +41,7 @@ def put(db, settings, model_id, *, champion=False, now=100.0, right=0.93, seed=3
         db, settings, model_id, champion=champion, now=now, created_at=now, metrics=found, gate=gate,
         thresholds={name: Threshold(**vars(one)) for name, one in proven.items()},
         snapshot={"hash": "0" * 64, "n": n_labels, "per_class": dict.fromkeys(CLASSES, n_labels // 4), "holdout": 400},
+        **more,
     )  # fmt: skip
 
 
