@@ -136,6 +136,8 @@ class Evil:
 
 
 def only_a_pickle(made, settings, match):
+    if re.search(r"good bundle|otherwise|beside", match.string):
+        make_bundle(made)
     (made / "export.pkl").write_bytes(pickle.dumps(Evil(made)))
 
 
@@ -368,7 +370,7 @@ SPOILS = (
     (r"temperature", manifest_with(temperature=0)),
     (r"unknown key|extra key", manifest_with(surprise=1)),
     (r"model_id|\bid\b.*(\.\./|path)", manifest_with(model_id="../../../etc")),
-    (r"golden.*(other|wrong|differ|not reproduce)|(other|wrong|different) answers", wrong_golden),
+    (r"golden.*(other|wrong|differ|not reproduce|swapped)|(other|wrong|different) answers", wrong_golden),
     (r"golden.*(missing|none)|(no|without) golden", no_golden),
     (r"golden.*(pickle|npz|object)|npz", golden_pickle),
     (r"same id|id (again|twice|(is )?(already )?taken)|already taken", same_id),
