@@ -79,8 +79,8 @@ def body(event: Event) -> bytes:
 
 def test_body(at: float) -> bytes:
     """An event with every field of the others and nothing in them, so that no receiver can act on it."""
-    nothing = {"ticket": None, "seq": 0, "category": None, "categories": [], "confidence": None, "previous": None}
-    data = {"version": FORMAT_VERSION, **nothing, "by": "test", "pictures": [], "pictures_total": 0}
+    data: dict[str, Any] = {"version": FORMAT_VERSION, "ticket": None, "seq": 0, "category": None, "categories": []}
+    data |= {"confidence": None, "by": "test", "previous": None, "pictures": [], "pictures_total": 0}
     return _bytes({"type": TEST, "timestamp": _iso(at), "data": data})
 
 
