@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -26,6 +27,7 @@ from trainer.recipe import Head
 from trainer.trained import CHUNK, Trained, logits_of
 
 ROUNDS = 3000
+RIDGE = 1e-6  # of a feature's variance
 
 
 def features(
@@ -55,8 +57,9 @@ def fit(
     groups = np.array([one.group for one in pictures])
     drawn = np.array([one.split == EXTRA for one in pictures])
     progress.say("head", 0, 1)
-    outside = out_of_fold(x, y, groups, classes, recipe, seed, drawn)
-    weight, bias = linear(x, y, classes, recipe.strength, seed)
+    scaled = Scaled(x)
+    outside = out_of_fold(scaled, y, groups, classes, recipe, seed, drawn)
+    weight, bias = scaled.fit(np.arange(len(y)), y, classes, recipe.strength, seed)
     progress.say("head", 1, 1)
     judged = [one for one, is_drawn in zip(pictures, drawn, strict=True) if not is_drawn]
     return Trained(_module(weight, bias, recipe), outside, judged=judged if len(judged) == len(outside[1]) else ())
@@ -82,7 +85,7 @@ def logits(
 
 
 def out_of_fold(
-    x: NDArray[np.float32],
+    scaled: Scaled,
     y: NDArray[np.int64],
     groups: NDArray,
     classes: int,
@@ -106,8 +109,8 @@ def out_of_fold(
     for rest, part in ((np.concatenate([own[rest], more]), own[part]) for rest, part in parts):
         if len(np.unique(y[rest])) < 2:
             continue
-        weight, bias = linear(x[rest], y[rest], classes, recipe.strength, seed)
-        found[part], seen[part] = x[part] @ weight.T + bias, True
+        weight, bias = scaled.fit(rest, y[rest], classes, recipe.strength, seed)
+        found[part], seen[part] = scaled.x[part] @ weight.T + bias, True
     return found[seen], y[seen]
 
 
@@ -115,19 +118,52 @@ def linear(
     x: NDArray[np.float32], y: NDArray[np.int64], classes: int, strength: float, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """weight (classes x width) and bias of a logistic regression on scaled features, the scaling folded in."""
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    model = LogisticRegression(C=strength, max_iter=ROUNDS, class_weight="balanced", random_state=seed)
-    # One thread: the products are narrow, and beside other work two wait for each other, eight times as long in all.
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit((x - mean) / spread, y)
-    weight = np.zeros((classes, x.shape[1]), np.float32)
-    bias = np.full(classes, -20.0, np.float32)  # a class without a picture is never the answer
-    rows = model.coef_ if len(model.classes_) > 2 else np.vstack([-model.coef_ / 2, model.coef_ / 2])
-    offsets = model.intercept_ if len(model.classes_) > 2 else np.array([-1, 1]) * model.intercept_ / 2
-    weight[model.classes_] = rows / spread
-    bias[model.classes_] = offsets - (rows / spread) @ mean
-    return weight, bias
+    return Scaled(x).fit(np.arange(len(y)), y, classes, strength, seed)
+
+
+class Scaled:
+    """Features, N x width, each of mean 0 and spread 1, for one regression or for many on parts of them.
+
+    A few pictures of many features lie in as many dimensions as there are pictures. Turned into these (the triangle of
+    their products has the same lengths and angles), a regression gives the same answers from less to calculate. The
+    scale is of all N, also for a fold that leaves some out: of those it knows no class.
+    """
+
+    def __init__(self, x: NDArray[np.float32]) -> None:
+        self.x = x
+        self.mean, self.spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+        self.z = (x - self.mean) / self.spread
+        self.points, self._turned = self.z, 2 * len(x) <= x.shape[1]
+        if self._turned:
+            with threadpool_limits(1, user_api="blas"):
+                products = (self.z @ self.z.T).astype(np.float64)
+                products[np.diag_indices(len(x))] += RIDGE * x.shape[1]  # pictures may be the same
+                self._triangle = np.linalg.cholesky(products)
+            self.points = self._triangle.astype(np.float32)
+
+    def fit(
+        self, rows: NDArray[np.int64], y: NDArray[np.int64], classes: int, strength: float, seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """weight and bias, as of `linear`, learned from some rows; y has their classes."""
+        model = LogisticRegression(C=strength, max_iter=ROUNDS, class_weight="balanced", random_state=seed)
+        # One thread: the products are narrow, and beside other work two wait for each other, 8 x as long in all.
+        with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(self.points[rows], y)
+            columns = self._turned_back(model.coef_) / self.spread
+        weight = np.zeros((classes, len(self.mean)), np.float32)
+        bias = np.full(classes, -20.0, np.float32)  # a class without a picture is never the answer
+        two = len(model.classes_) == 2
+        weight[model.classes_] = np.vstack([-columns / 2, columns / 2]) if two else columns
+        offsets = np.array([-1, 1]) * model.intercept_ / 2 if two else model.intercept_
+        bias[model.classes_] = offsets - weight[model.classes_] @ self.mean
+        return weight, bias
+
+    def _turned_back(self, coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the points -> of the scaled features."""
+        if not self._turned:
+            return coefficients
+        return (solve_triangular(self._triangle, coefficients.T, lower=True, trans="T").T @ self.z).astype(np.float32)
 
 
 def _module(weight: NDArray[np.float32], bias: NDArray[np.float32], recipe: Head) -> nn.Module:

@@ -36,6 +36,6 @@ def test_extra_pictures_teach_in_every_fold_and_are_never_asked():
     x[extra, 0] += np.where(y[extra] == 1, 8, -8)  # they show what tells the classes
     x[~extra, 0] = np.where(y[~extra] == 1, 4, -4)
     groups = np.array([str(one) for one in range(40)])
-    logits, asked = head.out_of_fold(x, y, groups, 2, part, 7, extra)
+    logits, asked = head.out_of_fold(head.Scaled(x), y, groups, 2, part, 7, extra)
     assert len(asked) == 20
     assert (logits.argmax(axis=1) == y[~extra]).all()

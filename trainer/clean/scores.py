@@ -40,10 +40,10 @@ def out_of_fold(
 
     x: features, N x width; groups: equal numbers are never on both sides.
     """
-    logits = np.full((len(y), classes), np.nan)
+    logits, scaled = np.full((len(y), classes), np.nan), head.Scaled(x)
     for rest, part in _folds(y, np.asarray(groups), recipe.folds, seed):
         if len(np.unique(y[rest])) > 1:
-            weight, bias = head.linear(x[rest], y[rest], classes, recipe.strength, seed)
+            weight, bias = scaled.fit(rest, y[rest], classes, recipe.strength, seed)
             known = part[np.isin(y[part], y[rest])]
             logits[known] = x[known] @ weight.T + bias
     return _calibrated(logits, y)
