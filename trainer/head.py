@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.blas import dsyrk
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -27,7 +28,7 @@ from trainer.recipe import Head
 from trainer.trained import CHUNK, Trained, logits_of
 
 ROUNDS = 3000
-RIDGE = 1e-6  # of a feature's variance
+RIDGE = 1e-9  # of a feature's variance
 
 
 def features(
@@ -136,9 +137,9 @@ class Scaled:
         self.points, self._turned = self.z, 2 * len(x) <= x.shape[1]
         if self._turned:
             with threadpool_limits(1, user_api="blas"):
-                products = (self.z @ self.z.T).astype(np.float64)
+                products = dsyrk(1.0, self.z.astype(np.float64).T, trans=1, lower=1)
                 products[np.diag_indices(len(x))] += RIDGE * x.shape[1]  # pictures may be the same
-                self._triangle = np.linalg.cholesky(products)
+                self._triangle = cholesky(products, lower=True, overwrite_a=True)
             self.points = self._triangle.astype(np.float32)
 
     def fit(

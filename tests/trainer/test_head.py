@@ -18,6 +18,14 @@ def pictures(n, classes, *, twins=0):
     return x, ((x - x.mean(axis=0)) @ rule + dice.normal(0, 5, (n, classes))).argmax(axis=1)
 
 
+def test_pictures_of_which_most_are_nearly_the_same_are_fitted_too():
+    dice = np.random.default_rng(6)
+    x = np.repeat(dice.normal(0, 1, (20, 2000)), 50, axis=0) + dice.normal(0, 1e-4, (1000, 2000))
+    y = np.repeat(np.arange(20) % 2, 50)
+    weight, bias = head.linear(x.astype(np.float32), y, 2, STRENGTH, 7)
+    assert ((x @ weight.T + bias).argmax(axis=1) == y).all()
+
+
 @pytest.mark.parametrize(("n", "turned"), [(100, True), (149, True), (160, False)])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_head_is_that_of_a_plain_logistic_regression(n, turned, classes):
