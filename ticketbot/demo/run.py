@@ -44,7 +44,7 @@ RECIPE = """\
 [data]
 valid_share = 0.08
 [resnet34.scratch]
-passes = 20
+passes = 18
 [efficientnet_lite0]
 rendered = 0
 [export]
