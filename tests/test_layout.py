@@ -87,7 +87,7 @@ def test_every_part_is_in_the_picture(path):
 
 def test_only_settings_reads_the_environment():
     readers = {ids(path) for path in SERVICE if "os.environ" in path.read_text() or "getenv" in path.read_text()}
-    assert readers <= {"ticketbot/settings/reading.py"}
+    assert readers <= {"ticketbot/settings/reading.py", "ticketbot/__init__.py"}  # the second sets one, for a library
 
 
 @pytest.mark.parametrize("name", ["settled", "due", "retry", "rule", "breaker"])
