@@ -15,18 +15,10 @@ from tests.support.world import ROOT
 from ticketbot.contracts import order, snapshot
 from ticketbot.db.models import Training
 from ticketbot.errors import SettingsError, UsageError
-from ticketbot.imaging.decode import DecoderPool
 from ticketbot.retrain import away, run, shelf
 
 SCRIPT = ROOT / "deploy" / "train-elsewhere.sh"
 FAKE = "tests.support.fake_trainer"
-
-
-@pytest.fixture
-def decoders():
-    pool = DecoderPool(1, timeout_s=10)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture

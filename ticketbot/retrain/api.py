@@ -135,14 +135,8 @@ def rollback_model(body: Reason) -> ModelOut:
 @api.get("/trainings", "read")
 def list_trainings(query: Paging) -> Page[TrainingOut]:
     """Trainings, the newest first."""
-    rows = select(Training).order_by(Training.id.desc()).limit(query.limit + 1)
-    if (place := place_of(query.cursor, int)) is not None:
-        rows = rows.where(Training.id < place[0])
-    with services().db.read() as session:
-        found = list(session.scalars(rows))
-    shown, following = cut(found, query.limit, lambda row: (row.id,))
-    values = [{name: getattr(one, name) for name in TrainingOut.model_fields} for one in shown]
-    return Page[TrainingOut](items=[TrainingOut(**one) for one in values], next=following)
+    shown, following = _newest(Training, TrainingOut, query)
+    return Page[TrainingOut](items=[TrainingOut(**one) for one in shown], next=following)
 
 
 @api.get("/models/<model_id>/report", "read")
@@ -154,14 +148,8 @@ def get_model_report(model_id: str) -> Html:
 @api.get("/cleanings", "read")
 def list_cleanings(query: Paging) -> Page[CleaningOut]:
     """Searches for labels that may be wrong, the newest first; what the last one found is in /suspects."""
-    rows = select(Cleaning).order_by(Cleaning.id.desc()).limit(query.limit + 1)
-    if (place := place_of(query.cursor, int)) is not None:
-        rows = rows.where(Cleaning.id < place[0])
-    with services().db.read() as session:
-        found = list(session.scalars(rows))
-    shown, following = cut(found, query.limit, lambda row: (row.id,))
-    values = [{name: getattr(one, name) for name in CleaningOut.model_fields} for one in shown]
-    return Page[CleaningOut](items=[CleaningOut(**one) for one in values], next=following)
+    shown, following = _newest(Cleaning, CleaningOut, query)
+    return Page[CleaningOut](items=[CleaningOut(**one) for one in shown], next=following)
 
 
 @api.post("/cleanings", "label", status=202)
@@ -197,6 +185,17 @@ def start_training() -> Asked:
         raise Conflict(answer.reason)
     run.ask(made.db, known_caller().name, made.now())
     return Asked(due=True, reason=answer.reason)
+
+
+def _newest(table: Any, out: type[Model], query: Paging) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of rows of Training or Cleaning with the fields of `out`, the newest first, and the cursor of the next."""
+    rows = select(table).order_by(table.id.desc()).limit(query.limit + 1)
+    if (place := place_of(query.cursor, int)) is not None:
+        rows = rows.where(table.id < place[0])
+    with services().db.read() as session:
+        found = list(session.scalars(rows))
+    shown, following = cut(found, query.limit, lambda row: (row.id,))
+    return [{name: getattr(one, name) for name in out.model_fields} for one in shown], following
 
 
 def _one(model_id: str) -> ModelOut:

@@ -12,6 +12,15 @@ from ticketbot.render.clippings import common, figures
 from ticketbot.render.fonts import pick_face
 from ticketbot.render.windows import browser, url
 
+PAPER = {
+    "page": WHITE,
+    "panel": WHITE,
+    "ink": (20, 20, 20),
+    "dark": False,
+    "muted": (90, 90, 90),
+    "line": (190, 190, 190),
+}
+
 
 def viewer(c: Canvas) -> None:
     """A report in its viewer: one row of signs, "1 / 12", the page below with groups far apart."""
@@ -116,12 +125,7 @@ def _catalogue(c: Canvas, page: Box) -> None:
 def document(c: Canvas) -> None:
     """A page of a long report: small letters, one table or chart; now and then a table turned round."""
     c.restyle(
-        page=WHITE,
-        panel=WHITE,
-        ink=(20, 20, 20),
-        dark=False,
-        muted=(90, 90, 90),
-        line=(190, 190, 190),
+        **PAPER,
         size=max(8, round(c.image.width * c.rng.uniform(0.0125, 0.019))),
         face=pick_face(c.rng, c.rng.choice(["serif", "serif", "sans"])),
     )
@@ -191,12 +195,7 @@ def _turned_table(c: Canvas) -> None:
 def key_figures(c: Canvas) -> None:
     """A page of a fund's report: heading, names and figures far apart, much white."""
     c.restyle(
-        page=WHITE,
-        panel=WHITE,
-        ink=(20, 20, 20),
-        dark=False,
-        muted=(90, 90, 90),
-        line=(190, 190, 190),
+        **PAPER,
         size=max(8, round(c.image.width * c.rng.uniform(0.013, 0.02))),
     )
     c.fill(c.box, WHITE)
