@@ -67,7 +67,7 @@ def rows(data=None, each=30, plain=("article",), arches=(body.SMALL,), only=""):
 def trainings(folder, data, each, plain, arches):
     """Every network of ours beside every plain one."""
     import fastai.vision.all  # noqa: F401 - neither way pays for it
-    import sklearn.linear_model  # noqa: F401
+    import sklearn.linear_model  # noqa: F401 - nor for it
 
     learn, test = parted(data, folder) if data else drawn(folder, each)
     mine = [said(ours(learn, test, folder / arch, arch, draws=data is not None)) for arch in arches]

@@ -92,7 +92,7 @@ def disk_full(request, match):
         for process in workers:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         crew.feed(FEED)
-        time.sleep(2)
+        time.sleep(2)  # rounds enough to write it, could they; that nothing happens has no event to wait for
         assert crew.waiting(), "it was written all the same"
         for process in workers:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -107,7 +107,7 @@ def read_only(request, match):
     def trouble(crew):
         hog = sqlite_lock(crew.db.path)
         crew.feed(FEED)
-        time.sleep(1)
+        time.sleep(1)  # as above
         said.append(crew.waiting())
         hog.execute("ROLLBACK")
         hog.close()
