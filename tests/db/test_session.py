@@ -1,9 +1,11 @@
 """Do transactions keep two workers from doing the same thing?"""
 
+import sqlite3
 import threading
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
+from ticketbot.db import connect
 from ticketbot.db.models import Lease, Switch
 
 
@@ -74,3 +76,19 @@ def test_insert_of_what_is_there_does_nothing(db):
             session.execute(db.insert(Switch).values({**values, "value": value}).on_conflict_do_nothing())
     with db.read() as session:
         assert session.get(Switch, "x").value == "1"
+
+
+def test_a_new_file_that_another_is_writing_is_waited_for(tmp_path):
+    """SQLite refuses the switch to WAL at once then, whatever the timeout is: two that started at once met it."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.2, other.execute, args=("COMMIT",))
+    end.start()
+    database = connect(f"sqlite:///{path}")
+    with database.read() as session:
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+    end.join()
+    other.close()
+    database.close()
