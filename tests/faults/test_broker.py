@@ -6,25 +6,21 @@ about how much more several workers do: two cores are enough for four.
 
 import os
 import signal
-import time
 
 import psutil
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from tests.support import forks
 from tests.support.broker import Redis
 from tests.support.crew import Crew, moody
 from tests.support.installation import Installation, new_app
 from tests.support.outbox import SECRET
 from tests.support.receiver import Receiver
-from tests.support.roles import ROLES, SLEEP_S
 from tests.support.service import Service, eventually
+from tests.support.throughput import assert_workers_add_up, installation_of, per_s
 from tests.support.world import World
 from ticketbot import flow
-from ticketbot.db import connect
-from ticketbot.db.leases import LEADER
-from ticketbot.db.models import File, HandedOut, Lease, Picture, Prediction
+from ticketbot.db.models import HandedOut, Picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(600)]
 pytest.importorskip("celery", reason="celery is not installed (pip install 'ticketbot[celery]')")
@@ -47,21 +43,6 @@ def settings_of(redis, **more):
     }
 
 
-def holder(db):
-    with db.read() as session:
-        return session.scalar(select(Lease.holder).where(Lease.name == LEADER)) or ""
-
-
-def leader_of(crew):
-    pid = holder(crew.db).split(":")[1:2]
-    return next((at for at, one in enumerate(crew.processes) if [str(one.pid)] == pid), 0)
-
-
-def replace(crew, at):
-    forks.kill(crew.processes[at])
-    crew.processes[at] = crew.start(crew.roles[at])
-
-
 def test_killed_workers_a_killed_leader_and_a_flushed_broker_lose_nothing(tmp_path, own_cluster, redis):
     """Two schedules (one leads), two that classify, two that deliver; in turn one of each is killed, and FLUSHALL."""
     with Receiver(SECRET, usual=moody(8), slow_s=0.7) as desk:
@@ -72,11 +53,11 @@ def test_killed_workers_a_killed_leader_and_a_flushed_broker_lose_nothing(tmp_pa
             for number in range(ROUNDS):
                 crew.feed(EACH_ROUND)
                 crew.wait_for_load(5)
-                leaders.add(holder(crew.db))
-                replace(crew, 2 + number % 2)
-                replace(crew, 4 + number % 2)
+                leaders.add(crew.holder())
+                crew.replace(2 + number % 2)
+                crew.replace(4 + number % 2)
                 if number % 2:
-                    replace(crew, leader_of(crew))
+                    crew.replace(crew.leader())
                 if on_the_way(crew.db):
                     flushed += 1
                 assert redis.say("FLUSHALL") == b"+OK"
@@ -165,49 +146,10 @@ def test_a_world_on_sqlite_is_told_what_celery_needs(tmp_path):
 
 
 def test_two_workers_do_nearly_twice_as_much_and_four_four_times(tmp_path, own_cluster, redis):
-    with Receiver(SECRET) as desk:
-        more = {"classify__batch": "1", "classify__workers": "1", "classify__lease_s": "60", "engine__in_flight": "16"}
-        world = Installation(tmp_path / "world", desk, own_cluster.url("hurt"), **{**settings_of(redis), **more})
-        for number in range(120):
-            world.upload(number, f"T-{number}")
-        app = new_app(world.settings)
-        for _ in range(3):
-            flow.poll(app)
-        app.close()
-        db = connect(world.settings.database_url)
-        try:
-            assert count(db, File.state == "staged") == 120
-            one, two, four = (per_s(world, db, redis, workers) for workers in (1, 2, 4))
-        finally:
-            db.close()
-    assert one <= 1.2 / SLEEP_S, "nobody sleeps"
-    assert two >= 1.8 * one, f"{one:.2f}, {two:.2f}, {four:.2f} pictures a second"
-    assert four >= 3.4 * one, f"{one:.2f}, {two:.2f}, {four:.2f} pictures a second"
-
-
-def per_s(world, db, redis, workers, each=12):
-    """Pictures a second that so many workers answer, from when all are at work to `each` for every one of them."""
-    redis.say("FLUSHALL")
-    with db.write() as session:
-        session.execute(update(Picture).values(lease_until=0.0))
-        session.execute(HandedOut.__table__.delete())
-    processes = [forks.start(ROLES["worker"], world.settings)]
-    processes += [forks.start(ROLES["sleeping_taker"], world.settings) for _ in range(workers)]
-    try:
-        until = time.monotonic() + 60
-        while count(db, Picture.lease_until > time.time()) < workers:
-            assert time.monotonic() < until, "they never were all at work"
-            time.sleep(0.02)
-        goal, began = count(db, Prediction.id > 0) + each * workers, time.monotonic()
-        while count(db, Prediction.id > 0) < goal:
-            assert time.monotonic() < began + 120, "they stopped"
-            time.sleep(0.05)
-        return each * workers / (time.monotonic() - began)
-    finally:
-        for process in processes:
-            forks.kill(process)
-
-
-def count(db, *where):
-    with db.read() as session:
-        return session.scalar(select(func.count()).where(*where))
+    settings = settings_of(redis, engine__in_flight="16")
+    rates = []
+    with installation_of(120, tmp_path / "world", own_cluster.url("hurt"), **settings) as (world, db):
+        for workers in (1, 2, 4):
+            redis.say("FLUSHALL")
+            rates.append(per_s(world, db, ["worker"] + ["sleeping_taker"] * workers, workers))
+    assert_workers_add_up(*rates)

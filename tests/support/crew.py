@@ -3,6 +3,7 @@
 with Crew(world, desk, ["poller", "classifier", …]) as crew:
     crew.feed(n)                        n more uploads
     crew.wait_for_load()                enough deliveries a second for a fault to mean something
+    crew.replace(crew.leader())         kill -9, and start again
     crew.strike(index)                  kill -9, start again, and watch the recovery
     crew.wait_until_idle(timeout_s)
 crew.recoveries                         seconds, one a strike
@@ -22,7 +23,8 @@ from tests.support.installation import LEASE_S
 from tests.support.loopback import free_port
 from tests.support.roles import ROLES
 from ticketbot.db import connect
-from ticketbot.db.models import Answer, File, Picture, Source, Ticket
+from ticketbot.db.leases import LEADER
+from ticketbot.db.models import Answer, File, Lease, Picture, Source, Ticket
 from ticketbot.operate import pending
 
 # etcd's rule: a fault without load proves nothing.
@@ -69,6 +71,21 @@ class Crew:
         for number in range(self.uploads, self.uploads + count):
             self.world.upload(number, f"T-{number // (4 * PICTURES_A_TICKET)}-{number % 4}")
         self.uploads += count
+
+    def replace(self, index):
+        """kill -9 one process, and start it again."""
+        forks.kill(self.processes[index])
+        self.processes[index] = self.start(self.roles[index])
+
+    def holder(self):
+        """Who leads: the lease's holder; empty when nobody does yet."""
+        with self.db.read() as session:
+            return session.scalar(select(Lease.holder).where(Lease.name == LEADER)) or ""
+
+    def leader(self):
+        """The index of the process that leads; 0 when nobody does yet."""
+        pid = self.holder().split(":")[1:2]
+        return next((index for index, one in enumerate(self.processes) if [str(one.pid)] == pid), 0)
 
     def strike(self, index):
         """kill -9 one process, start it again, and watch how soon what it held is taken over."""
