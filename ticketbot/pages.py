@@ -43,6 +43,7 @@ def create(app: App) -> Flask:
         decoders=app.decoders,
         classify=Answers(app.serving, app.settings),
         announce=app.announce,
+        model_problem=app.serving.trouble,
         now=app.now,
     )
     return create_app(services, BLUEPRINTS)

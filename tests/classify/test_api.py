@@ -143,7 +143,9 @@ def test_a_signed_in_browser_may_type_the_address(made, pictures):
 
 
 def test_without_a_model_it_says_so(made):
-    assert code(made(champion=False).post("/classify", data=jpeg(picture(0, px=96)))) == (503, "no_model")
+    answer = made(champion=False).post("/classify", data=jpeg(picture(0, px=96)))
+    assert code(answer) == (503, "no_model")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_too_many_requests_are_told_when_to_come_back(made):

@@ -68,6 +68,14 @@ class Serving:
             raise NotReady(self.problem or "there is no model yet: label pictures and train one, or import a bundle")
         return engine
 
+    def trouble(self) -> str | None:
+        """Why nothing can answer although a model is in service; None when one can, or when there is none."""
+        try:
+            self.current()
+        except NotReady:
+            return self.problem
+        return None
+
     @property
     def manifest(self) -> Manifest | None:
         """Of the engine that is loaded now; nothing is loaded for the question."""

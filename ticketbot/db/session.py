@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,12 @@ class Database:
         if not self.is_sqlite:
             with self.engine.connect() as connection:
                 return connection.scalar(text("SHOW transaction_read_only")) == "off"
-        probe = sqlite3.connect(self.path, timeout=LOCK_PATIENCE_S, isolation_level=None)
         try:
-            probe.execute("BEGIN IMMEDIATE")
-            probe.execute("ROLLBACK")
+            with closing(sqlite3.connect(self.path, timeout=LOCK_PATIENCE_S, isolation_level=None)) as probe:
+                probe.execute("BEGIN IMMEDIATE")
+                probe.execute("ROLLBACK")
         except sqlite3.Error:
             return False
-        finally:
-            probe.close()
         return True
 
     @property

@@ -40,6 +40,8 @@ class Services:
     announce: Callable[[Session, str, float], None] = _tell_nobody
     # True: without a champion we are not ready to serve.
     model_required: bool = False
+    # Why the model in service cannot answer here; None: it can, or there is none. The first call may load it.
+    model_problem: Callable[[], str | None] = lambda: None
     now: Callable[[], float] = time.time
     buckets: Buckets = field(default_factory=Buckets)
     tallies: Tallies = field(default_factory=Tallies)

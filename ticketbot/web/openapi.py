@@ -86,7 +86,11 @@ PROBLEM: dict[str, Any] = {
         "retryable": {"type": "boolean"},
     },
 }
-READY: dict[str, Any] = {"ready": {"type": "boolean"}, "checks": {"type": "object"}}
+READY: dict[str, Any] = {
+    "ready": {"type": "boolean"},
+    "checks": {"type": "object", "additionalProperties": {"enum": ["ok", "missing"]}},
+    "problems": {"type": "array", "items": {"type": "string"}, "description": "A sentence for each that is missing"},
+}
 URL = {"type": "string", "maxLength": 2048, "description": "http or https, of a public address"}
 
 

@@ -25,6 +25,8 @@ from ticketbot.web.i18n import N_, _
 
 log = logging.getLogger(__name__)
 
+# Who is told 503 asks again after so many seconds, unless somebody knows better.
+AGAIN_S = 10
 CODE_BY_STATUS = {
     400: "bad_request",
     401: "unauthorized",
@@ -81,6 +83,8 @@ def answer(code: str, detail: str, *, status: int | None = None, **more: Any) ->
     response.status_code = status
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    elif status == 503:
+        response.headers["Retry-After"] = str(AGAIN_S)
     return response
 
 
