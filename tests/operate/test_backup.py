@@ -1,10 +1,12 @@
 """Does everything come back, on both databases, also when it was written to meanwhile, and is damage noticed?"""
 
 import json
+import os
 import shutil
 import stat
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
@@ -287,3 +289,43 @@ def test_the_commands_say_what_they_did(tmp_path, desk):
     back = world.run("restore", str(kept))
     assert back.returncode == 0, back.stderr
     assert "3 pictures are back; schema " + str(migrate.head(connect(world.settings.database_url))) in back.stdout
+
+
+def backed_up(world, *options):
+    done = world.run("backup", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_of_the_nightly_ones_the_newest_are_kept(tmp_path):
+    world = World(tmp_path)
+    world.once()
+    place = world.settings.data_dir / "backups"
+    first = backed_up(world)
+    assert first["removed"] == []
+    mine, half, killed = place / "mine", place / "ticketbot-2020-01-01T000000Z", place / ".ticketbot-x.7.tmp"
+    for folder in (mine, half, killed):
+        folder.mkdir()
+    os.utime(killed, (1, 1))
+    time.sleep(1.1)  # their names are seconds
+    second = backed_up(world, "--keep", "1")
+    assert sorted(second["removed"]) == sorted([first["folder"], str(killed)])
+    assert sorted(path.name for path in place.iterdir()) == sorted(["mine", half.name, Path(second["folder"]).name])
+    assert "2020" not in str(second["removed"]), "what has no backup.json is not ours to judge"
+
+
+def test_where_the_others_lie_is_not_ours_to_tidy(tmp_path):
+    world = World(tmp_path)
+    world.once()
+    done = world.run("backup", "--keep", "1", "--out", str(tmp_path / "copy"))
+    assert done.returncode == 2 and "--keep is for data_dir/backups" in done.stderr
+    assert not (tmp_path / "copy").exists()
+
+
+def test_when_the_last_one_was_made_is_known(db):
+    with db.read() as session:
+        assert backup.last_at(session) is None
+    for at in (NOW, NOW + 9, NOW + 5):
+        backup.note(db, Path("/backup/x"), "ann", at)
+    with db.read() as session:
+        assert backup.last_at(session) == NOW + 9

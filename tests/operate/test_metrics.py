@@ -25,7 +25,7 @@ from ticketbot import measures
 from ticketbot.db import connect
 from ticketbot.db.models import EndpointState, Lease, Source, Switch
 from ticketbot.deliver.sign import new_secret
-from ticketbot.operate import metrics, overview
+from ticketbot.operate import backup, metrics, overview
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 NAME = re.compile(r"ticketbot_[a-z0-9_]+")
@@ -99,6 +99,13 @@ def test_the_audit_sample_counts_blind_labels_against_the_champion(site, db):
     assert of(found, "ticketbot_model_info", model=model, arch="colour") == 1
     assert of(found, "ticketbot_model_accuracy", bound="low") == 0.8
     assert of(found, "ticketbot_labels", category=CLASSES[0]) == 4
+
+
+def test_the_last_backup_is_a_figure(site, db):
+    name = "ticketbot_backup_last_timestamp_seconds"
+    assert name not in [sample for sample, _ in scrape(site)]
+    backup.note(db, Path("/backup/x"), "ann", 1234.0)
+    assert of(scrape(site), name) == 1234
 
 
 def test_nobody_without_a_token_sees_it(site):

@@ -8,8 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
-from ticketbot.commands.common import json_option, load_settings, say
+from ticketbot.commands.common import json_option, load_settings, progress, say
+from ticketbot.errors import UsageError
+from ticketbot.operate import plainly
 from ticketbot.settings import config_file
 
 
@@ -18,27 +21,42 @@ from ticketbot.settings import config_file
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="A new folder; default: data_dir/backups/<time>."
 )
 @click.option("--pictures", is_flag=True, help="With the staged pictures; without, only which they are.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Then remove all but the newest N in data_dir/backups; default: keep every one.",
+)
 @json_option
 @click.pass_context
-def backup(context: click.Context, out: Path | None, pictures: bool, as_json: bool) -> None:
-    """Copy database, models, keys and settings into a new folder, while the service runs, and verify the copy.
+def backup(context: click.Context, out: Path | None, pictures: bool, keep: int | None, as_json: bool) -> None:
+    """Copy everything into a new folder, while the service runs, and verify the copy.
 
-    It holds keys: keep it as safe as the original. Staged pictures go in only with --pictures; without them, `restore`
-    takes them from the old staging area or stages them again from the tree.
+    Database, models, keys and settings. It holds keys: keep it as safe as the original. Staged pictures go in only with
+    --pictures; without them, `restore` takes them from the old staging area or stages them again from the tree.
     """
-    from ticketbot.db import Database
+    from ticketbot.db import Database, migrate
     from ticketbot.operate import backup as backups
 
+    if out and keep:
+        raise UsageError("--keep is for data_dir/backups; what lies elsewhere (--out) is yours to remove")
     settings = load_settings(context)
     db = Database(settings.database_url)
     context.call_on_close(db.close)
     folder = out or backups.default_folder(settings, time.time())
     config = config_file(context.find_root().params.get("config"))
     made = backups.make(db, settings, config, folder.absolute(), time.time(), pictures=pictures)
-    result = {"folder": str(folder), **{name: value for name, value in asdict(made).items() if name != "files"}}
+    try:
+        if made.schema == migrate.head(db):  # in a database of another version nothing is written
+            backups.note(db, folder.absolute(), getpass.getuser(), time.time())
+    except SQLAlchemyError as error:  # read-only or full: then a backup is wanted most
+        progress(f"the backup is good, but the database could not take a note of it: {plainly.of_database(error)}")
+    removed = [str(one) for one in backups.tidy(settings, keep, time.time())] if keep else []
+    facts = {name: value for name, value in asdict(made).items() if name != "files"}
+    result = {"folder": str(folder), **facts, "removed": removed}
     inside = "inside" if pictures else "by reference"
     counts = f"{sum(made.rows.values())} rows, {len(made.models)} models, {made.pictures} pictures {inside}"
-    words = f"{folder}: {counts}; verified"
+    words = f"{folder}: {counts}; verified" + (f"; {len(removed)} old ones removed" if removed else "")
     say(result, as_json, words)
 
 

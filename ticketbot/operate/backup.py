@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, make_url, select, text
+from sqlalchemy.orm import Session
 
 from ticketbot import __version__
 from ticketbot.contracts import store
 from ticketbot.contracts.files import sha256_of, sync_folder, write_json
 from ticketbot.db import Database, migrate
-from ticketbot.db.models import Base, Model, Picture
+from ticketbot.db.models import Audit, Base, Model, Picture
 from ticketbot.errors import NotReady, StorageError, UsageError
 from ticketbot.operate import verify
 from ticketbot.settings import Settings, environment_without_ours
@@ -40,6 +41,10 @@ MANIFEST = "backup.json"
 SQLITE, DUMP, STAGED, SETTINGS = "database.db", "database.dump", "staged.txt", "settings.toml"
 KEYS = ("secret.key", "secret_key")
 PG_TIMEOUT_S = 6 * 3600.0
+# In the log of deeds: what says when the last one was made.
+DEED = "backup"
+# What a killed backup left half written is nobody's any more.
+LEFT_OVER_AFTER_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,37 @@ class Manifest:
 
 def default_folder(settings: Settings, now: float) -> Path:
     return settings.data_dir / "backups" / time.strftime("ticketbot-%Y-%m-%dT%H%M%SZ", time.gmtime(now))
+
+
+def note(db: Database, folder: Path, who: str, now: float) -> None:
+    """Write down that `folder` was made, for doctor and /metrics."""
+    with db.write() as session:
+        session.add(Audit(at=now, who=who, what=DEED, detail={"folder": str(folder)}))
+
+
+def last_at(session: Session) -> float | None:
+    """When the last backup was made, wherever it went; None: never."""
+    return session.scalar(select(Audit.at).where(Audit.what == DEED).order_by(Audit.at.desc()).limit(1))
+
+
+def tidy(settings: Settings, keep: int, now: float) -> list[Path]:
+    """Remove all but the newest `keep` of the backups in data_dir/backups, and what killed ones left there.
+
+    What is no whole backup with a name of ours stays. Returns what was removed. Raises StorageError.
+    """
+    place = settings.data_dir / "backups"
+    whole = sorted(one for one in place.glob("ticketbot-*Z") if (one / MANIFEST).is_file())
+    too_many = whole[: max(0, len(whole) - keep)]
+    left = [one for one in place.glob(".ticketbot-*.tmp") if now - one.stat().st_mtime > LEFT_OVER_AFTER_S]
+    try:
+        for one in too_many:
+            (one / MANIFEST).unlink()  # half removed it is no backup any more
+            shutil.rmtree(one)
+        for one in left:
+            shutil.rmtree(one)
+    except OSError as error:
+        raise StorageError(f"cannot remove the old backup {one}: {error.strerror or error}") from error
+    return [*too_many, *left]
 
 
 def make(db: Database, settings: Settings, config: Path | None, out: Path, now: float, *, pictures: bool) -> Manifest:

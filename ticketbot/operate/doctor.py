@@ -26,6 +26,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("clock", place.clock),
     ("database", database.answers),
     ("rules of the database", database.rules),
+    ("backup", database.backed_up),
     ("tree", trees.readable),
     ("tickets", trees.tickets),
     ("decoder", model.decoder),

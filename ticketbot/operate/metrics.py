@@ -27,7 +27,7 @@ from ticketbot.db.models import (
     Training,
 )
 from ticketbot.deliver import alerts, claim
-from ticketbot.operate import overview, pending
+from ticketbot.operate import backup, overview, pending
 from ticketbot.settings import Settings
 from ticketbot.web.access import needs
 from ticketbot.web.context import services
@@ -64,6 +64,7 @@ METRICS = {
     "ticketbot_training_running": "1 while a training runs.",
     "ticketbot_training_last_failed": "1 when the last training failed.",
     "ticketbot_disk_free_bytes": "Room on the disk of data_dir.",
+    "ticketbot_backup_last_timestamp_seconds": "When the last backup was made and verified; missing: none ever was.",
 }
 
 Sample = tuple[str, dict[str, str], float]
@@ -91,6 +92,8 @@ def collect(session: Session, settings: Settings, now: float) -> Iterator[Sample
     yield from _labels(session, settings)
     if champion is not None:
         yield from _model(session, champion)
+    if (at := backup.last_at(session)) is not None:
+        yield "ticketbot_backup_last_timestamp_seconds", {}, at
     yield "ticketbot_disk_free_bytes", {}, shutil.disk_usage(settings.data_dir).free
 
 

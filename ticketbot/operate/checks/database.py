@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ticketbot.db import Database, migrate
 from ticketbot.deliver import alerts, claim
-from ticketbot.operate import pending, plainly
+from ticketbot.operate import backup, pending, plainly
 from ticketbot.operate.checks.finding import Finding, Patient, fault, note, ok
 
 SKEW_S = 5.0
 # A full check of a large file takes minutes; the quick one reads every page once.
 QUICK_CHECK_MB = 512
+BACKUP_OLD_S = 3 * 86400.0
 SQLITE_RULES = {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"}
 CHECK = "database"
 
@@ -112,6 +114,24 @@ def _postgres(db: Database, patient: Patient) -> Iterator[Finding]:
         yield note(name, f"fsync = {fsync}, synchronous_commit = {sync}: a power cut loses answers", "switch both on")
     else:
         yield ok(name, f"{encoding}, fsync, commits wait for the disk")
+
+
+def backed_up(patient: Patient) -> Iterator[Finding]:
+    db = patient.db
+    if db is None or migrate.current(db) != migrate.head(db):
+        return
+    with db.read() as session:
+        at = backup.last_at(session)
+    if at is None:
+        do = "ticketbot backup; every night: systemctl enable --now ticketbot-backup.timer"
+        yield note("backup", "none was ever made", do)
+    elif patient.now() - at > BACKUP_OLD_S:
+        days = (patient.now() - at) / 86400
+        yield note(
+            "backup", f"the last one is {days:.0f} days old", "systemctl status ticketbot-backup; ticketbot backup"
+        )
+    else:
+        yield ok("backup", f"the last one was made and verified {time.strftime('%Y-%m-%d %H:%M', time.localtime(at))}")
 
 
 def stuck(patient: Patient) -> Iterator[Finding]:
