@@ -12,6 +12,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from tests.support.broker import Redis
 from tests.support.bundles import picture
 from tests.support.loopback import free_port
 from tests.support.needs import missing
@@ -19,11 +20,12 @@ from tests.support.receiver import Receiver
 from tests.support.service import eventually
 from tests.support.shelf import jpeg, put_model
 from tests.support.world import ROOT, World
+from ticketbot import settings
 from ticketbot.cli import main
 from ticketbot.db import connect
 from ticketbot.db.models import Answer, EndpointState, Switch
 from ticketbot.deliver.sign import new_secret
-from ticketbot.operate import doctor
+from ticketbot.operate import backup, doctor
 from ticketbot.operate.checks import trees
 from ticketbot.retrain import shelf
 
@@ -130,7 +132,7 @@ def test_a_database_that_is_none(world):
     for path in world.settings.data_dir.glob("ticketbot.db-*"):
         path.unlink()
     (world.settings.data_dir / "ticketbot.db").write_bytes(b"nothing of the kind" * 1000)
-    assert only_fault(world) == "database: cannot be used: file is not a database"
+    assert only_fault(world).startswith("database: cannot be used: its file is damaged, or none of ours (file is not")
 
 
 def test_a_database_of_a_newer_version(world):
@@ -147,6 +149,22 @@ def test_a_database_that_somebody_holds(world):
         assert "somebody holds its lock" in only_fault(world)
     finally:
         holder.close()
+
+
+def test_backups_are_missed_and_seen(world):
+    def said():
+        return [one for one in doctor.examine(world.settings, world.config, time.time) if one.check == "backup"]
+
+    (never,) = said()
+    assert never.level == "note" and never.said == "none was ever made" and "ticketbot-backup.timer" in never.do
+    db = database(world)
+    backup.note(db, world.folder / "x", "ann", time.time() - 9 * 86400)
+    (old,) = said()
+    assert old.level == "note" and old.said == "the last one is 9 days old"
+    backup.note(db, world.folder / "x", "ann", time.time())
+    db.close()
+    (good,) = said()
+    assert good.level == "ok"
 
 
 def test_a_damaged_page(world):
@@ -390,3 +408,29 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(world):
         result = CliRunner().invoke(main, ["--config", str(world.config), "serve"])
     assert result.exit_code == 2
     assert "cannot listen at 127.0.0.1:" in result.stderr
+
+
+def of_the_broker(tmp_path, url):
+    """What doctor says about a broker; its database is away, which must not keep it from looking."""
+    lines = ["[general]", 'data_dir = "var"', "[database]", 'url = "postgresql+psycopg://x@127.0.0.1:9/y"']
+    config = tmp_path / "t.toml"
+    config.write_text("\n".join([*lines, "[engine]", 'kind = "celery"', f'broker = "{url}"', ""]))
+    found = doctor.examine(settings.load(config, {}), config, time.time)
+    (one,) = [one for one in found if one.check == "broker"]
+    return one
+
+
+def test_a_broker_that_answers_one_that_is_down_and_one_that_wants_a_password(tmp_path):
+    pytest.importorskip("celery", reason="pip install 'ticketbot[celery]'")
+    with Redis() as redis:
+        assert of_the_broker(tmp_path, redis.url).level == "ok"
+        redis.say("CONFIG", "SET", "requirepass", "hunter2")
+        refused = of_the_broker(tmp_path, redis.url.replace("//", "//:wrong@"))
+        assert refused.level == "fault" and "password" in refused.do and "wrong" not in refused.said
+        assert of_the_broker(tmp_path, redis.url.replace("//", "//:hunter2@")).level == "ok"
+    down = of_the_broker(tmp_path, redis.url.replace("//", "//:hunter2@"))
+    assert down.level == "fault" and "does not answer" in down.said and "hunter2" not in down.said
+
+
+def test_without_a_broker_nobody_asks_one(world):
+    assert not [one for one in doctor.examine(world.settings, world.config, time.time) if one.check == "broker"]

@@ -40,6 +40,20 @@ def send(settings: Settings, kind: str, batches: Sequence[Sequence[str]]) -> Non
         raise NotReady(f"the broker (engine.broker) does not take work: {type(error).__name__}") from None
 
 
+def reach(settings: Settings) -> None:
+    """Raises SettingsError when Celery is not installed, NotReady when the broker does not answer, or not to us."""
+    connection = _sender(settings.engine.broker).connection_for_write()
+    refusals = (*connection.connection_errors, *connection.channel_errors)
+    from kombu.exceptions import KombuError
+
+    try:
+        with connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
+    except (KombuError, OSError, *refusals) as error:
+        # Its text may hold the broker's address with a password.
+        raise NotReady(f"the broker (engine.broker) does not answer: {type(error).__name__}") from None
+
+
 def consume(settings: Settings, kind: str, work: Work, *, at_once: int) -> None:
     """Work on what comes in the queue of this kind until SystemExit, as SIGTERM raises it; then end what is begun.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ticketbot.operate import plainly
-from ticketbot.operate.checks import chat, database, endpoints, model, place, trees, web
+from ticketbot.operate.checks import broker, chat, database, endpoints, model, place, trees, web
 from ticketbot.operate.checks.finding import Finding, Patient, fault
 from ticketbot.settings import Settings
 
@@ -26,6 +26,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("clock", place.clock),
     ("database", database.answers),
     ("rules of the database", database.rules),
+    ("backup", database.backed_up),
+    ("broker", broker.answering),
     ("backup", database.backed_up),
     ("tree", trees.readable),
     ("tickets", trees.tickets),

@@ -19,6 +19,17 @@ EXPECTED = (TicketbotError, SQLAlchemyError, sqlite3.Error, CommandError, OSErro
 # user:password@ in an address, wherever it appears.
 PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 
+# SQLite's words -> what they mean to who runs it.
+SQLITE_WORDS = {
+    "disk I/O error": "its disk is full or fails",
+    "database or disk is full": "its disk is full",
+    "unable to open database file": "its file cannot be opened: is the folder there, and may we write to it?",
+    "attempt to write a readonly database": "we may not write to it",
+    "database is locked": "somebody else holds its lock",
+    "database disk image is malformed": "its file is damaged",
+    "file is not a database": "its file is damaged, or none of ours",
+}
+
 
 def said(error: BaseException) -> tuple[str, int]:
     """(sentence, exit code) of one of EXPECTED."""
@@ -31,10 +42,13 @@ def said(error: BaseException) -> tuple[str, int]:
 
 
 def of_database(error: BaseException) -> str:
-    """The driver's own first line, without the statement, its values or a password."""
+    """The driver's own first line, without the statement, its values or a password; plainer where we know how."""
     found = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = [line.strip() for line in str(found).splitlines() if line.strip()]
-    return without_password(lines[0][:300]) if lines else type(found).__name__
+    if not lines:
+        return type(found).__name__
+    line = without_password(lines[0][:300])
+    return f"{SQLITE_WORDS[line]} ({line})" if line in SQLITE_WORDS else line
 
 
 def without_password(text: str) -> str:
