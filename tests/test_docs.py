@@ -4,9 +4,12 @@ import importlib.util
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from ticketbot import settings
+from ticketbot.cli import main as ticketbot_command
+from trainer.cli import cli as trainer_command
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,6 +30,48 @@ def test_every_setting_is_documented():
     keys = [(section, key) for section, model in models.items() for key in model.model_fields]
     missing = [pair for pair in keys if f"`{pair[1]}`" not in text]
     assert missing == []
+
+
+def commands(command, name):
+    yield name, command
+    for word, one in sorted(getattr(command, "commands", {}).items()):
+        yield from commands(one, f"{name} {word}")
+
+
+COMMANDS = [*commands(ticketbot_command, "ticketbot"), *commands(trainer_command, "trainer")]
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_and_option_says_what_it_is_for(name, command):
+    assert command.help
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    assert [option.opts for option in options if not option.help] == []
+    listed = getattr(command, "commands", {})
+    room = 110 - 4 - max(map(len, listed), default=0)
+    assert [word for word, one in listed.items() if one.get_short_help_str(room).endswith("...")] == [], "cut off"
+
+
+def not_known(program, words):
+    """Of a command as a page writes it: the words that are no subcommand and no option of it."""
+    command = {"ticketbot": ticketbot_command, "trainer": trainer_command}[program]
+    words = words[2:] if words[:1] == ["--config"] else words
+    while isinstance(command, click.Group) and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    if command in (ticketbot_command, trainer_command):
+        return [word for word in words[:1] if re.fullmatch("[a-z-]+", word)]
+    known = {name for param in command.params for name in param.opts} | {"--help"}
+    return [word for word in words if re.match("--[a-z]", word) and re.split("[=,.:]", word)[0] not in known]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_is_one(page):
+    """`ticketbot backup --keep 7` in backticks, in a block or after a path: it must exist, with its options."""
+    text = page.read_text()
+    blocks = re.findall("```.*?```", text, re.S)
+    code = "\n".join([*blocks, *re.findall("`[^`\n]+`", re.sub("```.*?```", "", text, flags=re.S))])
+    calls = re.findall(r"(?:^|`|\$\(|bin/)(ticketbot|trainer)((?: +[^\s`|;&#)]+)+)", code, re.M)
+    wrong = [(program, words) for program, words in calls if not_known(program, words.split())]
+    assert page.name == "commands.md" or wrong == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

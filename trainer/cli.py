@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from ticketbot.errors import BundleRefused, SettingsError, TrainingFailed, UsageError
+from ticketbot.errors import BundleRefused, SettingsError, TicketbotError, UsageError
 from trainer import recipe as recipes
 from trainer.commands import COMMANDS
 from trainer.data.cache import Cache
@@ -25,9 +25,11 @@ from trainer.options import FILE, FOLDER, cache_option, secret_of, use_threads
 from trainer.progress import Progress
 
 BAD_INPUT, REFUSED, FAILED = 2, 3, 1
+# What only `ticketbot[train]` brings.
+EXTRA = ("torch", "torchvision", "fastai", "sklearn", "scipy", "cleanlab", "matplotlib", "onnx", "onnxscript")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def cli() -> None:
     """Train models for ticketbot, measure them, and write them as bundles.
 
@@ -43,7 +45,11 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to write: a new folder.")
 @click.option("--recipe", type=FILE, help="Recipe file; needs only what it changes of config/recipe.toml.")
 @click.option(
-    "--arch", type=click.Choice(["auto", "resnet34", "efficientnet_lite0"]), default="auto", show_default=True
+    "--arch",
+    type=click.Choice(["auto", "resnet34", "efficientnet_lite0"]),
+    default="auto",
+    show_default=True,
+    help="Which network; auto: resnet34 when its weights can be had, else the small one that brings its own.",
 )
 @click.option("--weights", default="imagenet", show_default=True, help="imagenet, none, or a state dict file.")
 @click.option("--cleaned", type=FILE, help="cleaned.csv (name,label): the kept pictures and their labels.")
@@ -89,7 +95,7 @@ def retrain(
 
 
 @cli.command()
-@click.option("--bundle", type=FOLDER, required=True)
+@click.option("--bundle", type=FOLDER, required=True, help="The model: a trainer's --out folder.")
 @click.option("--data", type=FOLDER, required=True, help="A folder with a folder per class, or a snapshot.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @cache_option
@@ -110,7 +116,7 @@ def evaluate(bundle: Path, data: Path, as_json: bool, cache: Path) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--bundle", type=FOLDER, required=True)
+@click.option("--bundle", type=FOLDER, required=True, help="The model: a trainer's --out folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def predict(files: tuple[Path, ...], bundle: Path, as_json: bool) -> None:
     """Say what the bundle sees in pictures. Exit status 1 when one could not be read."""
@@ -142,8 +148,17 @@ def main() -> None:
     except (UsageError, SettingsError, BundleRefused) as error:
         click.echo(f"trainer: {error}", err=True)
         sys.exit(BAD_INPUT)
-    except TrainingFailed as error:
+    except TicketbotError as error:
         click.echo(f"trainer: {error}", err=True)
+        sys.exit(FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"trainer: {place}{error.strerror or error}", err=True)
+        sys.exit(FAILED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        click.echo(f"trainer: {error.name} is not installed: pip install 'ticketbot[train]'", err=True)
         sys.exit(FAILED)
 
 

@@ -36,7 +36,7 @@ def resume(context: click.Context, endpoint: str) -> None:
 @click.option("--state", type=click.Choice(ANSWER_STATES), help="Only these.")
 @click.option("--dead", is_flag=True, help="Short for --state dead.")
 @click.option("--ticket", help="Only this ticket's.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="So many at most.")
 @json_option
 @click.pass_context
 def answers(

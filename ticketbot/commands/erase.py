@@ -21,10 +21,11 @@ from ticketbot.errors import UsageError
 def erase(
     context: click.Context, user: str | None, source: str | None, days: float | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Erase a user's data, or what is too old: pictures, copies, labels, predictions, snapshots, caches, names.
+    """Erase a user's data, or what is too old, wherever it got to.
 
-    A picture that another user's file holds too stays, for the other. What was erased is not collected again. Models
-    that learned from it are named: train again to be rid of what they learned. See docs/security.md.
+    Pictures, copies, labels, predictions, snapshots, caches, names. A picture that another user's file holds too stays,
+    for the other. What was erased is not collected again. Models that learned from it are named: train again to be rid
+    of what they learned. See docs/security.md.
     """
     from ticketbot.operate import erase as operation
 

@@ -17,7 +17,7 @@ DEFAULT_CONFIG = "ticketbot.toml"
 @click.option("--data-dir", metavar="DIR", help="Where database, pictures and models live.  [default: var beside FILE]")
 @click.option("--base-url", metavar="URL", help="How people reach the page; https:// when a proxy adds TLS.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the page listens.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8788, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8788, show_default=True, help="… and at which port.")
 @click.option("--categories", metavar="A,B,…", default="", help="What pictures are sorted into.")
 @click.option("--database-url", metavar="URL", default="", help="PostgreSQL; default: SQLite in the data folder.")
 @click.option("--tree", metavar="DIR", help="The folder that holds the attachments.")
@@ -25,14 +25,21 @@ DEFAULT_CONFIG = "ticketbot.toml"
 @click.option("--ticket-url", metavar="URL", default="", help="A database that knows the ticket of a file…")
 @click.option("--ticket-query", metavar="SQL", default="", help="…and what to ask it: SELECT … :user … :name")
 @click.option("--endpoint-url", metavar="URL", help="Where answers go; begins in dry run.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of the log on stderr: for people, or for a log collector.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout and nothing else there.")
 @click.pass_context
 def init(context: click.Context, as_json: bool, **given: Any) -> None:
-    """Write a settings file (--config or TICKETBOT_CONFIG, else ticketbot.toml), make database and first admin.
+    """Write a settings file, make the database, and a link for the first administrator.
 
-    Asks for what was not given when a person sits at the terminal; otherwise takes the defaults. A file that is there
-    is never overwritten. Prints the link for the first administrator and the endpoint's secret, each this once.
+    The file is --config or TICKETBOT_CONFIG, else ticketbot.toml. Asks for what was not given when a person sits at the
+    terminal; otherwise takes the defaults. A file that is there is never overwritten. Prints the link and the
+    endpoint's secret, each this once. Afterwards: ticketbot doctor.
     """
     from ticketbot import settings
     from ticketbot.operate import install

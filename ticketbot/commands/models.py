@@ -55,7 +55,7 @@ def promote(context: click.Context, model_id: str, reason: str) -> None:
 
 
 @models.command("rollback")
-@click.option("--reason", default="rolled back by hand", show_default=True)
+@click.option("--reason", default="rolled back by hand", show_default=True, help="Why; kept with the model.")
 @click.pass_context
 def rollback(context: click.Context, reason: str) -> None:
     """Put the model that was in service before back."""

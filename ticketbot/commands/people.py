@@ -19,7 +19,13 @@ def users() -> None:
 
 @users.command("invite")
 @click.argument("name")
-@click.option("--role", type=click.Choice(accounts.ROLES), default="reviewer", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(accounts.ROLES),
+    default="reviewer",
+    show_default=True,
+    help="viewer looks, reviewer labels too, admin does everything.",
+)
 @click.pass_context
 def invite(context: click.Context, name: str, role: str) -> None:
     """Print a link that works once, for a day; its owner chooses the password. Also resets a forgotten one."""
@@ -68,7 +74,13 @@ def tokens() -> None:
 @tokens.command("create")
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(api_tokens.SCOPES), default=["classify"], show_default=True
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(api_tokens.SCOPES),
+    default=["classify"],
+    show_default=True,
+    help="What it may do; repeatable.",
 )
 @click.option("--days", type=click.IntRange(min=1), help="It ends after so many days.")
 @click.pass_context

@@ -45,10 +45,11 @@ def serve(context: click.Context, only: str | None) -> None:
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="How many of them here.")
 @click.pass_context
 def worker(context: click.Context, processes: int) -> None:
-    """Run workers without pages, until SIGTERM: on this machine or on others that see the same database and data_dir.
+    """Run workers without pages, here or on other machines, until SIGTERM.
 
-    Every worker classifies and delivers; one of all, the leader, also scans, reads labels and trains. Several of them
-    need PostgreSQL. A worker that dies holds nothing back for longer than classify.lease_s.
+    All of them see the same database and data_dir. Every worker classifies and delivers; one of all, the leader, also
+    scans, reads labels and trains. Several of them need PostgreSQL. A worker that dies holds nothing back for longer
+    than classify.lease_s.
     """
     from ticketbot import serve as service
 
@@ -84,7 +85,11 @@ def classify(context: click.Context, files: tuple[Path, ...], bundle: Path | Non
 @click.option("--exit", "exit_", is_flag=True, help="End after the table; exit 0 only if every promise was kept.")
 @click.option("--seed", default=1, show_default=True, help="Draws other pictures.")
 @click.option(
-    "--arch", type=click.Choice(["resnet34", "auto", "efficientnet_lite0"]), default="resnet34", show_default=True
+    "--arch",
+    type=click.Choice(["resnet34", "auto", "efficientnet_lite0"]),
+    default="resnet34",
+    show_default=True,
+    help="Which network learns; auto: the best that can be had here.",
 )
 @click.option(
     "--data",
@@ -99,7 +104,12 @@ def classify(context: click.Context, files: tuple[Path, ...], bundle: Path | Non
 )
 @click.pass_context
 def demo(context: click.Context, **options: Any) -> None:
-    """Show the whole loop: an ERP tree, labels, training, new tickets, answers at a small ticket desk."""
+    """Show the whole loop: an ERP tree, labels, training, new tickets, answers at a small ticket desk.
+
+    Everything happens in --dir and on loopback, with an ERP, people and a ticket desk made for it. It prints what it
+    does, then a table of what was promised and what came true, and the pages to open; Ctrl+C ends it. Training needs
+    `ticketbot[train]`.
+    """
     from ticketbot.demo.run import run
 
     context.exit(run(**options))

@@ -16,10 +16,11 @@ from ticketbot.web import texts
 @json_option
 @click.pass_context
 def trace(context: click.Context, what: str, as_json: bool) -> None:
-    """Tell the story of a picture: seen, settled, staged, predicted by, why unsure, delivered when, answered what.
+    """Tell the story of a picture, or of a ticket's pictures, in plain words.
 
-    A file of a watched tree by its path, a picture by its sha256 (or the first 8 digits of it or more), an answer by
-    its webhook-id. Exit 1 when nothing is known about it, and why that may be.
+    Seen, settled, staged, predicted by, why unsure, delivered when, answered what. A file of a watched tree by its
+    path, a picture by its sha256 (or the first 8 digits of it or more), an answer by its webhook-id. Exit 1 when
+    nothing is known about it, and why that may be.
     """
     from ticketbot.operate import trace as tracing
 

@@ -21,7 +21,7 @@ SUSPECTS, SHEET, DECISIONS, CLEANED = "suspects.csv", "suspects.html", "decision
 @click.option("--apply", "said", type=FILE, multiple=True, help="decisions.csv from the sheet; repeatable.")
 @click.option("--top-losses", is_flag=True, help="The article's ranking: by loss of a model that learned the labels.")
 @click.option("--most", type=click.IntRange(1), default=200, show_default=True, help="Pictures on the sheet.")
-@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same ranking.")
 @click.option("--threads", type=int, help="Processor threads; by default as many as there are cores.")
 @click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stdout.")
 @recipe_option
@@ -38,7 +38,7 @@ def clean(
     recipe: Path | None,
     cache: Path,
 ) -> None:
-    """Rank the pictures of FOLDER by how likely their label is wrong; nothing is changed or deleted by itself.
+    """Rank the pictures of FOLDER by how likely their label is wrong; change and delete nothing.
 
     \b
     trainer clean pictures/                                  writes cleaning/suspects.csv and cleaning/suspects.html

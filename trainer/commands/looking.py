@@ -13,7 +13,7 @@ from trainer.progress import Progress
 
 
 @click.command()
-@click.option("--bundle", type=FOLDER, required=True)
+@click.option("--bundle", type=FOLDER, required=True, help="The model: a trainer's --out folder.")
 @data_option
 @click.option("--out", type=NEW, default="confusion", show_default=True, help="Folder for the files.")
 @click.option("--json", "as_json", is_flag=True, help="confusion.json on stdout too.")

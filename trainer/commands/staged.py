@@ -76,10 +76,11 @@ def lr_find(
 @click.option("--out", type=NEW, required=True, help="The run's folder: stage-1.pth, stage-2.pth, run.json.")
 @ground_options
 def fit(out: Path, recipe: Path | None, threads: int | None, cache: Path, **asked: Any) -> None:
-    """Train resnet34 in the article's stages and keep each: the head alone, then everything with a slice of rates.
+    """Train resnet34 in the article's stages, and keep each.
 
-    A run that was killed goes on after its last stage when the same command is given again. Without weights to start
-    from, stage-1 is one cycle from scratch: a body that knows nothing is no use frozen.
+    The head alone, then everything with a slice of rates. A run that was killed goes on after its last stage when the
+    same command is given again. Without weights to start from, stage-1 is one cycle from scratch: a body that knows
+    nothing is no use frozen.
 
     Exit status 0: both stages are there; 1: the training diverged; 2: bad input.
     """
@@ -93,7 +94,9 @@ def fit(out: Path, recipe: Path | None, threads: int | None, cache: Path, **aske
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--stage", type=click.Choice(["stage-1", "stage-2"]), default="stage-2", show_default=True)
+@click.option(
+    "--stage", type=click.Choice(["stage-1", "stage-2"]), default="stage-2", show_default=True, help="Which of the two."
+)
 @click.option("--out", type=NEW, required=True, help="The bundle to write: a new folder.")
 @click.option("--champion", type=FOLDER, help="Bundle in service, which this one must beat.")
 @click.option("--promise", type=float, default=0.95, show_default=True, help="Precision of what is tagged by itself.")
@@ -110,9 +113,10 @@ def export(
     cache: Path,
     **asked: Any,
 ) -> None:
-    """Make a bundle of a stage in RUN, a folder of `trainer fit`; measured and judged as by `trainer retrain`.
+    """Make a bundle of a stage in RUN, a folder of `trainer fit`.
 
-    Give the data, recipe and seed of the run again: what was held out then is measured on now.
+    It is measured and judged as by `trainer retrain`. Give the data, recipe and seed of the run again: what was held
+    out then is measured on now.
 
     Exit status 0: written and may go live; 3: written, but the gate refuses; 1: the export differs; 2: bad input.
     """
