@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import sys
 
+try:
+    import sqlite3  # noqa: F401
+except ImportError:  # a Python that was compiled without SQLite's headers
+    sys.exit("ticketbot: this Python has no sqlite3; take your system's, or build it with libsqlite3-dev installed")
+
 import click
 
 from ticketbot import __version__

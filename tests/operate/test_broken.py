@@ -1,6 +1,7 @@
 """Whatever is broken: is it one sentence and an exit code, never a stack trace?"""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -110,3 +111,56 @@ def test_a_user_name_without_a_password_is_no_secret(world):
     assert "holds a password" not in CliRunner().invoke(main, ["--config", str(world.config), "doctor"]).stdout
     world.config.write_text(text.replace("ticketbot_ro@", "ticketbot_ro:hunter2@"))
     assert "holds a password" in CliRunner().invoke(main, ["--config", str(world.config), "doctor"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"TICKETBOT_WEB__SECRET_KEY_FILE": "/nowhere"}, "cannot read /nowhere: No such file"),
+        ({"TICKETBOT_WEB__SECRET_KEY_FILE": "{binary}"}, "is no text (UTF-8)"),
+        ({"TICKETBOT_WEB__PORT": "1", "TICKETBOT_WEB__PORT__X": "2"}, "another variable gives all of port a value"),
+        ({"TICKETBOT_WEB__PROT": "1"}, "web.prot: there is no such setting"),
+        ({"TICKETBOT_WEB": "1"}, "write TICKETBOT_<SECTION>__<KEY>"),
+    ],
+)
+def test_an_environment_that_makes_no_sense(world, monkeypatch, variables, sentence):
+    (world.folder / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(binary=world.folder / "binary"))
+    code, words = said(world, "once")
+    assert code == 2 and sentence in words
+
+
+@pytest.mark.parametrize("line", ["general = 3", "source = 3", 'endpoint = "desk"'])
+def test_a_section_that_is_a_value(world, line):
+    world.config.write_text(line + "\n" + world.config.read_text().replace('[general]\ndata_dir = "var"\n', "", 1))
+    code, words = said(world, "once")
+    assert code == 2 and f"write a section [{line.split()[0]}]" in words
+
+
+def test_a_sqlite_that_is_too_old(world, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    code, words = said(world, "once")
+    assert code == 2 and "3.35 is needed; take a newer Python, or PostgreSQL" in words
+
+
+def test_a_python_without_sqlite(world):
+    code = "import sys; sys.modules['_sqlite3'] = None; from ticketbot.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "once"], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 1 and done.stderr.startswith("ticketbot: this Python has no sqlite3")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_demo_where_nothing_can_be_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    done = CliRunner().invoke(main, ["demo", "--dir", str(tmp_path / "demo")])
+    assert done.exit_code == 2 and "pip install 'ticketbot[train]'" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_demo_whose_table_could_not_be_written_says_so_first(tmp_path):
+    done = CliRunner().invoke(
+        main, ["demo", "--dir", str(tmp_path / "demo"), "--json", str(tmp_path / "no" / "x.json")]
+    )
+    assert done.exit_code == 1 and "x.json: No such file or directory" in done.stderr
+    assert not (tmp_path / "demo").exists()

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -24,6 +24,10 @@ from ticketbot.errors import SettingsError
 BUSY_TIMEOUT_MS = 10_000
 # Our own transactions last milliseconds: who holds the lock for a second is in trouble.
 LOCK_PATIENCE_S = 1.0
+# A PostgreSQL that says nothing at all (a firewall that drops) is away; the driver's own default is 130 s.
+CONNECT_S = 10
+# RETURNING, which claims use.
+SQLITE_LEAST = (3, 35)
 # WAL needs shared memory, which these do not give across hosts.
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 
@@ -99,7 +103,8 @@ class Database:
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
         if not self.is_sqlite:
             try:
-                return create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+                options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
+                return create_engine(self.url, connect_args=_patience(self.url), **options)
             except ModuleNotFoundError as error:
                 do = "pip install 'ticketbot[postgres]', and begin it with postgresql+psycopg://"
                 raise SettingsError(f"database.url needs {error.name}, which is not installed: {do}") from None
@@ -114,6 +119,12 @@ class Database:
             connection.exec_driver_sql(f"BEGIN {begin}")
 
         return engine
+
+
+def _patience(url: str) -> dict[str, int]:
+    """The driver's options for a new connection; what the url says itself counts more."""
+    ours = url.startswith("postgresql+psycopg") and "connect_timeout" not in make_url(url).query
+    return {"connect_timeout": CONNECT_S} if ours else {}
 
 
 def _prepare(connection: Any, synchronous: str) -> None:
@@ -139,6 +150,10 @@ def _use_wal(cursor: Any) -> None:
 
 
 def _check_place(url: str) -> None:
+    if sqlite3.sqlite_version_info < SQLITE_LEAST:
+        least = ".".join(map(str, SQLITE_LEAST))
+        do = f"{least} is needed; take a newer Python, or PostgreSQL (database.url)"
+        raise SettingsError(f"this Python brings SQLite {sqlite3.sqlite_version}: {do}")
     path = url.removeprefix("sqlite:///").split("?")[0]
     if not path or path == ":memory:":
         return

@@ -7,6 +7,7 @@ an HTTP server that checks signatures. Only the pictures are drawn (or come from
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
 import signal
@@ -57,6 +58,10 @@ TAG_THRESHOLD = 0.5
 
 def run(*, exit_: bool, seed: int, arch: str, data: Path | None, folder: Path, json_file: Path | None) -> int:
     """The demo. -> 0 when every promise was kept, 1 otherwise. Raises UsageError when `folder` is somebody's."""
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("the demo trains a model, which needs torch: pip install 'ticketbot[train]'")
+    if json_file:
+        json_file.touch()  # not after five minutes
     folder = _fresh(folder)
     # Told to end, it ends the service too, by the way out of the `with` below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -54,6 +54,9 @@ def defaults() -> dict[str, Any]:
 
 def made(values: dict[str, Any], base: Path) -> Settings:
     """Settings from these values; relative paths are relative to `base`. Raises SettingsError."""
+    for name in ("general", "source", "endpoint"):
+        if not isinstance(values[name], dict):
+            raise SettingsError(f"{name} = {values[name]!r}: write a section [{name}]")
     _spools(values)
     _expand(values, "source", "sources", "root")
     _expand(values, "endpoint", "endpoints", "url")
@@ -110,12 +113,16 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 text = Path(text).read_text().strip()
             except OSError as error:
                 raise SettingsError(f"{variable}: cannot read {text}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SettingsError(f"{variable}: {text} is no text (UTF-8)") from None
             value: Any = text
         else:
             value = _toml_value(text)
         here = found
         for key in keys[:-1]:
             here = here.setdefault(key, {})
+            if not isinstance(here, dict):
+                raise SettingsError(f"{variable}: another variable gives all of {key} a value")
         here[keys[-1]] = value
     return found
 
