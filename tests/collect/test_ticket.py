@@ -367,6 +367,46 @@ def test_new_content_replaces_the_old_tickets(collector, lookups, erp):
     assert tickets(tree) == [(b"1/a.jpg", "8", "")]
 
 
+def sql_index(url):
+    columns = "rowid AS cursor, user_id AS user, file AS name, ticket"
+    query = f"SELECT {columns} FROM uploads WHERE rowid > :cursor ORDER BY rowid LIMIT :limit"
+    return {"kind": "sql_index", "url": url, "query": query, "key": ["user", "name"]}
+
+
+def test_a_ticket_that_gets_equal_bytes_later_is_found_though_no_file_is_new(collector, lookups, erp):
+    connection, url = erp
+    insert = "INSERT INTO uploads VALUES (?, ?, ?)"
+    connection.executemany(insert, [(1, "a.jpg", 7), (1, "b.jpg", 7)])
+    tree = staged(collector({"sources.erp.ticket": [sql_index(url)]}), "1/a.jpg", "1/b.jpg")
+    assert resolve(tree, lookups).resolved == 2
+    told = []
+
+    def look(after_s):
+        return resolve(tree, lookups, after_s, on_known=lambda session, sha256, now: told.append(sha256)).resolved
+
+    connection.execute(insert, (1, "a.jpg", 8))
+    assert look(60) == 0  # the cursor is too young: transactions that began before it may still be open
+    assert look(600) == 2  # all that are on ticket 7: which of them has this key, only their lookup knows
+    assert tickets(tree) == [(b"1/a.jpg", "7", ""), (b"1/a.jpg", "8", ""), (b"1/b.jpg", "7", "")]
+    assert tree.file(b"1/a.jpg").sha256 in told
+    connection.execute(insert, (1, "b.jpg", 9))
+    connection.execute(insert, (1, "c.jpg", 7))  # another picture of a ticket we know asks nobody again
+    assert look(30) == 0  # read less than a minute ago
+    assert look(30) == 2
+    assert tickets(tree)[2:] == [(b"1/b.jpg", "7", ""), (b"1/b.jpg", "9", "")]
+    assert look(600) == 0
+
+
+def test_an_index_that_cannot_be_read_keeps_no_file_waiting(collector, lookups, erp, caplog):
+    connection, url = erp
+    connection.execute("INSERT INTO uploads VALUES (1, 'a.jpg', 7)")
+    tree = staged(collector({"sources.erp.ticket": [sql_index(url)]}), "1/a.jpg")
+    resolve(tree, lookups)
+    connection.execute("ALTER TABLE uploads RENAME TO moved")
+    report = resolve(tree, lookups, 1200)
+    assert (report.failed, report.trouble) == (0, None) and "the ticket index was not read" in caplog.text
+
+
 def test_engines_are_opened_once_a_url(lookups, erp, monkeypatch):
     opened = []
     real = lookups_module._open

@@ -15,6 +15,8 @@ from tests.support.mariadb import MariaDB
 from ticketbot.collect import ticket
 from ticketbot.collect.links import Place
 from ticketbot.collect.lookups import Lookups
+from ticketbot.db import connect
+from ticketbot.db.models import Base
 from ticketbot.systems import preset
 
 SHA = "0a1b2c" + "d" * 58
@@ -76,7 +78,7 @@ TRIED = {
     "odoo": (
         "postgres",
         """CREATE TABLE ir_attachment (id serial PRIMARY KEY, name varchar NOT NULL, res_model varchar, res_id integer,
-            store_fname varchar);
+            store_fname varchar, write_date timestamp DEFAULT now());
         INSERT INTO ir_attachment (name, res_model, res_id, store_fname) VALUES ('a.jpg', 'project.task', 7, 'ab/abcd'),
             ('b.jpg', 'project.task', 8, 'ab/abcd'), ('c.jpg', 'res.partner', 9, 'ab/abcd')""",
         "ab/abcd",
@@ -85,14 +87,15 @@ TRIED = {
     "frappe": (
         "mariadb",
         """CREATE TABLE tabFile (name varchar(140) PRIMARY KEY, file_url longtext, attached_to_doctype varchar(140),
-            attached_to_name varchar(140));
+            attached_to_name varchar(140), is_private int(1) NOT NULL, modified datetime(6) DEFAULT now(6));
         CREATE TABLE tabCommunication (name varchar(140) PRIMARY KEY, reference_doctype varchar(140),
             reference_name varchar(140));
         INSERT INTO tabCommunication VALUES ('c1', 'Issue', 'ISS-8'), ('c2', 'Lead', 'LEAD-1');
-        INSERT INTO tabFile VALUES ('f1', '/private/files/a.jpg', 'Issue', 'ISS-7'),
-            ('f2', '/private/files/a.jpg', 'Communication', 'c1'),
-            ('f3', '/private/files/a.jpg', 'Communication', 'c2'),
-            ('f4', '/files/a.jpg', 'Issue', 'ISS-9')""",
+        INSERT INTO tabFile (name, file_url, attached_to_doctype, attached_to_name, is_private) VALUES
+            ('f1', '/private/files/a.jpg', 'Issue', 'ISS-7', 1),
+            ('f2', '/private/files/a.jpg', 'Communication', 'c1', 1),
+            ('f3', '/private/files/a.jpg', 'Communication', 'c2', 1),
+            ('f4', '/files/a.jpg', 'Issue', 'ISS-9', 0)""",
         "private/files/a.jpg",
         ["ISS-7", "ISS-8"],
     ),
@@ -152,25 +155,42 @@ def test_every_preset_that_asks_a_database_is_tried():
     assert asking == set(TRIED) | set(SAME_AS)
     for name, other in SAME_AS.items():
         assert preset.read(name).about.resolver == preset.read(other).about.resolver
+        assert preset.read(name).about.index == preset.read(other).about.index
+
+
+def chain(name, url):
+    """The preset's resolver on this database; then, if it has one, its index with the links it needs before that."""
+    about = preset.read(name).about
+    for text in (about.resolver, about.index):
+        if text:
+            found = tomllib.loads(text)
+            links = [{**link, "url": url} if link["kind"].startswith("sql") else link for link in found["ticket"]]
+            yield {**found, "ticket": links}
 
 
 @pytest.fixture
 def tickets(settings_with, tmp_path):
-    """tickets("redmine", url, path) -> what the preset's own chain finds there."""
+    """tickets("redmine", url, path) -> what the preset's own chains find there: all of them the same."""
+    db = connect(f"sqlite:///{tmp_path / 'ours.db'}")
+    Base.metadata.create_all(db.engine)
 
     def find(name, url, path):
-        found = tomllib.loads(preset.read(name).about.resolver)
-        found["ticket"] = [{**link, "url": url} if link["kind"] == "sql" else link for link in found["ticket"]]
-        settings = settings_with({f"sources.x.{key}": value for key, value in {"root": tmp_path, **found}.items()})
-        source = settings.sources["x"]
-        lookups = Lookups()
-        try:
-            variables = ticket.variables_of(source.path, path.encode(), 100, SHA)
-            return sorted(ticket.find(source.ticket, variables, Place(lookups, source="x", root=tmp_path)))
-        finally:
-            lookups.close()
+        answers = []
+        for found in chain(name, url):
+            settings = settings_with({f"sources.x.{key}": value for key, value in {"root": tmp_path, **found}.items()})
+            source = settings.sources["x"]
+            lookups = Lookups()
+            try:
+                variables = ticket.variables_of(source.path, path.encode(), 100, SHA)
+                place = Place(lookups, db, "x", root=tmp_path, now=1e9)
+                answers.append(sorted(ticket.find(source.ticket, variables, place)))
+            finally:
+                lookups.close()
+        assert all(answer == answers[0] for answer in answers)
+        return answers[0]
 
-    return find
+    yield find
+    db.close()
 
 
 @pytest.mark.postgres

@@ -4,6 +4,9 @@ A query a file can be a full scan of the ERP's table (16 ms each at 300,000 rows
 ERP is asked from a cursor on, page by page, and the pages lie in our own table `ticket_index`. The cursor is a column
 that grows with every change: an id, or better a time of the last change. Transactions end out of order, so rows of the
 last `overlap_s` are read again each time.
+
+A system that stores equal bytes once brings no new file when another ticket gets them, but it brings a row. So the
+index is also read while nobody asks (`look_again`), and a key with another ticket sends its file to be looked up again.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
 from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
-from ticketbot.db.models import IndexCursor, TicketIndex
+from ticketbot.db.models import File, FileTicket, IndexCursor, Source, TicketIndex
 from ticketbot.db.session import Database
 from ticketbot.settings import SqlIndexLookup
 
@@ -23,6 +27,8 @@ PAGE_ROWS = 5000
 BATCH_ROWS = 500
 # Not asked again for a file that is not in it before so many seconds have passed.
 REFRESH_S = 5.0
+# While no file asks, it is read so often.
+AGAIN_S = 60.0
 
 
 def find(
@@ -45,13 +51,13 @@ def refresh(db: Database, name: str, link: SqlIndexLookup, lookups: Lookups, now
     """Read what is new since the cursor; how many rows. Raises LookupFailed."""
     seen = _cursors(db, name)
     cursor = _start(seen, now - link.overlap_s, link.first_cursor)
-    count = 0
+    count, is_first = 0, not seen
     while True:
         asked = {"cursor": cursor, "limit": PAGE_ROWS}
         rows = lookups.rows(link.url, link.query, asked, link.timeout_s, most=PAGE_ROWS)
         count += len(rows)
         for start in range(0, len(rows), BATCH_ROWS):
-            _keep(db, name, link, rows[start : start + BATCH_ROWS])
+            _keep(db, name, link, rows[start : start + BATCH_ROWS], None if is_first else now)
         if rows:
             last = _column(rows[-1], "cursor")
             if last == cursor:
@@ -61,6 +67,16 @@ def refresh(db: Database, name: str, link: SqlIndexLookup, lookups: Lookups, now
             break
     _remember(db, name, [*seen, [now, _plain(cursor)]], now - link.overlap_s)
     return count
+
+
+def look_again(db: Database, name: str, link: SqlIndexLookup, lookups: Lookups, now: float) -> None:
+    """Bring an index up to date that no file asks for. Raises LookupFailed.
+
+    Not before it has a cursor that is old enough to go on from: until then each reading is one of the whole table.
+    """
+    seen = _cursors(db, name)
+    if seen and seen[0][0] <= now - link.overlap_s and not 0 <= now - seen[-1][0] < AGAIN_S:
+        refresh(db, name, link, lookups, now)
 
 
 def key_of(parts: Sequence[Any]) -> str:
@@ -106,15 +122,37 @@ def _remember(db: Database, name: str, seen: list[Any], before: float) -> None:
             row.read_at, row.cursors = seen[-1][0], kept
 
 
-def _keep(db: Database, name: str, link: SqlIndexLookup, rows: Sequence[Mapping[str, Any]]) -> None:
+def _keep(
+    db: Database, name: str, link: SqlIndexLookup, rows: Sequence[Mapping[str, Any]], ask_again_at: float | None
+) -> None:
     new = []
     for row in rows:
         key = key_of([_column(row, part) for part in link.key])
         if (ticket := _column(row, "ticket")) is not None and is_text(key) and is_text(str(ticket)):
             new.append({"name": name, "key": key, "ticket": str(ticket)})
-    if new:
-        with db.write() as session:
-            session.execute(db.insert(TicketIndex).on_conflict_do_nothing(), new)
+    if not new:
+        return
+    insert = db.insert(TicketIndex).on_conflict_do_nothing()
+    with db.write() as session:
+        if ask_again_at is None:  # no file was answered from an index that was not there
+            session.execute(insert, new)
+            return
+        added = set(session.execute(insert.returning(TicketIndex.key), new).scalars())
+        _ask_again(session, name, added, ask_again_at)
+
+
+def _ask_again(session: Session, name: str, added: set[str], at: float) -> None:
+    """Files of these keys that were answered with fewer tickets: their lookup is due again, and finds all of them."""
+    mine = (TicketIndex.name == name, TicketIndex.key.in_(added))
+    many = select(TicketIndex.key).where(*mine).group_by(TicketIndex.key).having(func.count() > 1)
+    keys = session.scalars(many).all()
+    if not keys:
+        return
+    tickets = select(TicketIndex.ticket).where(TicketIndex.name == name, TicketIndex.key.in_(keys))
+    files = select(FileTicket.file_id).where(FileTicket.ticket.in_(tickets))
+    source = select(Source.id).where(Source.name == name.rpartition(".")[0]).scalar_subquery()
+    theirs = (File.source_id == source, File.state == "staged", File.resolve_due_at.is_(None), File.id.in_(files))
+    session.execute(update(File).where(*theirs).values(resolve_due_at=at).execution_options(synchronize_session=False))
 
 
 def forget(db: Database, name: str) -> None:

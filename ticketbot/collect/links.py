@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from ticketbot.settings import (
 )
 from ticketbot.systems import pointer, template
 from ticketbot.systems.calls import System
+
+log = logging.getLogger(__name__)
 
 Variables = dict[str, Any]
 MAX_SIDECAR_BYTES = 1 << 20
@@ -75,8 +78,25 @@ def follow(number: int, link: Lookup, variables: Variables, place: Place) -> lis
         return [_as_variables(row) for row in place.lookups.rows(link.url, link.query, variables, link.timeout_s)]
     if isinstance(link, SqlIndexLookup):
         assert place.db is not None
-        return index.find(place.db, f"{place.source}.{number}", link, variables, place.lookups, place.now)
+        return index.find(place.db, _index_name(place, number), link, variables, place.lookups, place.now)
     return _http(link, variables, place)
+
+
+def look_again(chain: Sequence[Lookup], place: Place) -> None:
+    """What did the chain's indexes learn meanwhile? Files that are on more tickets now are due again.
+
+    A database that does not answer is only logged: no file waits for this.
+    """
+    for number, link in enumerate(chain):
+        if isinstance(link, SqlIndexLookup) and place.db is not None:
+            try:
+                index.look_again(place.db, _index_name(place, number), link, place.lookups, place.now)
+            except LookupFailed as error:
+                log.warning("the ticket index was not read: %s", error, extra={"source": place.source})
+
+
+def _index_name(place: Place, number: int) -> str:
+    return f"{place.source}.{number}"
 
 
 def _as_variables(row: Mapping[str, Any]) -> Variables:

@@ -25,7 +25,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.collect.book import source_row
-from ticketbot.collect.links import Place, Variables, follow
+from ticketbot.collect.links import Place, Variables, follow, look_again
 from ticketbot.collect.lookups import LookupFailed, Lookups, NotText, is_text
 from ticketbot.collect.opening import Clock, ParentGone, Tree
 from ticketbot.db.models import File, FileTicket
@@ -155,10 +155,11 @@ def resolve(
     """
     report = ResolveReport()
     for name, source in sources.items():
-        files = _due(db, source_row(db, name).id, now, limit)
-        report.left += len(files) == limit
         told = (endpoints or {}).get(source.endpoint)
         place = Place(lookups, db, name, source.root, source.endpoint, told, now)
+        look_again(source.ticket, place)
+        files = _due(db, source_row(db, name).id, now, limit)
+        report.left += len(files) == limit
         _Round(db, source, Clock(now), place, on_known, report).run(files)
     return report
 

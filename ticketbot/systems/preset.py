@@ -38,6 +38,8 @@ class About(_Part):
     needs: tuple[str, ...]
     known: str
     resolver: str = ""
+    # The resolver's chain from an index, where the system stores equal bytes once.
+    index: str = ""
     notes: str = ""
 
 
