@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from ticketbot.commands.common import json_option, load_settings, say, table
 from ticketbot.deliver import preset as runner
+from ticketbot.deliver.advice import advice
 from ticketbot.deliver.preset import Told
 from ticketbot.errors import UsageError
 from ticketbot.settings import Settings
@@ -28,12 +30,17 @@ def preset() -> None:
 def list_presets(as_json: bool) -> None:
     """The presets that come with ticketbot, and how each is known to work."""
     rows = [{"preset": name, **_about(name)} for name in presets.listed()]
-    say(rows, as_json, lambda rows: table(rows, ["preset", "system", "known"], "none"))
+    say(rows, as_json, lambda rows: table([_short(row) for row in rows], ["preset", "system", "known"], "none"))
 
 
 def _about(name: str) -> dict[str, str]:
     about = presets.read(name).about
     return {"system": about.system, "sets": about.sets, "known": about.known}
+
+
+def _short(row: dict[str, str]) -> dict[str, str]:
+    """A line for a terminal; `preset show` has all of it."""
+    return {**row, "system": row["system"].split(";")[0], "known": re.split(r" \(|[:,;] ", row["known"])[0]}
 
 
 @preset.command()
@@ -52,6 +59,8 @@ def show(name: str) -> None:
     lines += [f"  {step.name}: {step.method} {step.path}" for step in found.steps]
     if about.resolver:
         lines += ["", "whose ticket is a file, in [sources.<name>]:", about.resolver.strip()]
+    if about.index:
+        lines += ["", "the same for many files, and for tickets that get equal bytes later:", about.index.strip()]
     if about.notes:
         lines += ["", about.notes]
     click.echo("\n".join(lines))
@@ -95,6 +104,7 @@ def check(context: click.Context, name: str, ticket: str, category: str | None, 
     result = {
         "ok": ok,
         "error": None if ok else run.outcome.error or f"status {run.outcome.status}",
+        "do": advice(system, run, ticket) or None,
         "category_before": run.current,
         "left_alone": run.kept,
         "changed": changed,
@@ -112,8 +122,12 @@ def _endpoint(settings: Settings, name: str) -> str:
         return found[0]
     if found:
         raise UsageError(f"several endpoints have preset {name!r}: name one of {', '.join(found)}")
+    if name in presets.listed():
+        raise UsageError(
+            f"no endpoint has preset {name!r}: write one into your settings (ticketbot preset show {name})"
+        )
     known = [one for one, endpoint in settings.endpoints.items() if endpoint.preset]
-    raise UsageError(f"no endpoint has preset {name!r}; with a preset: {', '.join(known) or 'none'}")
+    raise UsageError(f"no endpoint {name!r} that has a preset; there are: {', '.join(known) or 'none'}")
 
 
 def _changes(system: System, told: Told) -> bool:
@@ -137,4 +151,6 @@ def _in_words(result: dict[str, Any]) -> str:
         lines.append("left alone: a person set it (endpoints.<name>.person_wins)")
     lines.append(f"changed on the ticket by: {', '.join(result['changed']) or 'nothing'}")
     lines.append("all steps did what they should" if result["ok"] else f"FAILED: {result['error']}")
+    if result["do"]:
+        lines.append(f"→ {result['do']}")
     return "\n".join(lines)

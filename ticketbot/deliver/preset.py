@@ -40,6 +40,9 @@ CONFLICTS = frozenset({409, 412})
 # One of ours is in flight for a ticket at a time; three colleagues in a row are not.
 ROUNDS = 4
 KEPT_CHARS = 300
+# A login page, a proxy's page: what some say 200 with. And what is cut because it is too long.
+WEB_PAGE = "the answer is a web page"
+NO_JSON = "the answer is no JSON"
 
 
 @dataclass(frozen=True)
@@ -305,6 +308,10 @@ class _Round:
             raise _Stop(Outcome(status=200), kept=True)
 
     def _wrong(self, step: Step, answer: Any, text: str) -> str:
+        if text.lstrip("\ufeff \t\r\n")[:14].lower().startswith(("<!doctype html", "<html")):
+            return WEB_PAGE
+        if (step.save or step.fail_if or step.must_be) and answer is None and not _may_say_nothing(step, text):
+            return NO_JSON
         for path in step.fail_if:
             if not template.is_empty(found := pointer.find(answer, self._pointer(path))):
                 return self._shown(f"the answer says {json.dumps(found, ensure_ascii=False)[:KEPT_CHARS]}")
@@ -343,6 +350,10 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def _may_say_nothing(step: Step, text: str) -> bool:
+    return text.strip() == "null" or (not text.strip() and not step.is_read)
 
 
 def _holds(text: str, words: Any) -> bool:
