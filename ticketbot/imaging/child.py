@@ -95,7 +95,8 @@ def canonical(data: bytes, max_px: int) -> tuple[str, tuple[int, int], Image.Ima
         factor = max(1, min(image.width // wanted[0], image.height // wanted[1]))
         small = _reduced(image, factor)
         turn = TURNS.get(_orientation(image))
-        image.close()  # the large one goes before the next copy is made
+        if small is not image:
+            image.close()  # the large one goes before the next copy is made
     if small.size != wanted:
         edges = [edge / factor for edge in (drafted[1] if drafted else (0, 0, width, height))]
         small = small.resize(wanted, Image.Resampling.BILINEAR, box=(edges[0], edges[1], edges[2], edges[3]))
@@ -119,6 +120,8 @@ def _fit(width: int, height: int, max_px: int) -> tuple[int, int]:
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """RGB on white at 1/factor, worked on in strips: the whole of a 49 Mpx PNG in two modes would be 400 MB."""
+    if factor == 1 and image.mode == "RGB" and not image.has_transparency_data:
+        return image
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
     rows = max(1, STRIP_ROWS // factor) * factor
     for top in range(0, image.height, rows):

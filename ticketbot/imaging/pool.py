@@ -7,6 +7,7 @@ process gets a fresh pool of its own (it must not talk over its parent's pipes).
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import select
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -237,6 +239,8 @@ os.register_at_fork(after_in_child=_after_fork)
 def _pipe(stream: IO[bytes] | None) -> int:
     assert stream is not None
     os.set_blocking(stream.fileno(), False)
+    with suppress(OSError):  # a picture in one go, not in eleven; the kernel allows only so much a user
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK_BYTES)
     return stream.fileno()
 
 
