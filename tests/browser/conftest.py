@@ -4,6 +4,16 @@ from tests.support.chromium import chromium
 from tests.support.showcase import running
 
 
+def watch(page, problems):
+    """Note what a page of ours must never have: a script that fails, something its policy refuses."""
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation',"
+        " (event) => console.error('Content Security Policy', event.violatedDirective, event.blockedURI))"
+    )
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
+
+
 @pytest.fixture(scope="session")
 def chrome():
     with chromium() as browser:
@@ -26,10 +36,8 @@ def open_page_of(chrome):
         context = chrome.new_context(base_url=address, viewport={"width": 1280, "height": 720})
         context.set_default_timeout(20_000)
         contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
-        return page
+        context.on("page", lambda page: watch(page, problems))
+        return context.new_page()
 
     yield new
     for context in contexts:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_label import labels_of, sent
+from tests.browser.test_label import labels_of, press, ready, seen, sent, shown
 from tests.support.showsuspects import some
 from tests.support.site import PASSWORD
 from ticketbot.db.models import LabelEvent, Picture, Suspect
@@ -26,18 +26,7 @@ def open_clean(page, path="/clean"):
     page.fill("[name=name]", "rita")
     page.fill("[name=password]", PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#frame > img")
-
-
-def shown(page):
-    return page.get_attribute("#frame > img", "src").split("/")[2][:64]
-
-
-def press(page, key):
-    old = shown(page)
-    page.keyboard.press(key)
-    page.wait_for_function("(old) => !document.querySelector('#frame > img')?.src.includes(old)", arg=old)
-    return old
+    ready(page)
 
 
 def words(site):
@@ -98,6 +87,7 @@ def test_the_end_of_the_list_says_so_and_nothing_was_decided_by_itself(suspects,
     before = labels_of(site)
     for _ in hashes[:-1]:
         press(page, "Enter")
+    seen(page)
     page.keyboard.press("Enter")
     page.wait_for_selector("#empty:not([hidden])")
     sent(page)

@@ -8,13 +8,21 @@ from ticketbot.db.models import LabelEvent, Prediction
 
 pytestmark = pytest.mark.browser
 
+ALL_SEEN = "() => [...document.querySelectorAll('.cell img')].every((each) => each.complete && each.naturalWidth)"
+
 
 def open_grid(page, name):
     page.goto("/label/grid")
     page.fill("[name=name]", name)
     page.fill("[name=password]", PASSWORD)
     page.keyboard.press("Enter")
+    seen(page)
+
+
+def seen(page):
+    """Wait until every picture of the page can be seen: before that no key names them."""
     page.wait_for_selector(".cell img")
+    page.wait_for_function(ALL_SEEN)
 
 
 def shown(page):
@@ -27,7 +35,13 @@ def suggested(site):
 
 
 def turned(page, old):
-    page.wait_for_function("(old) => document.querySelector('.cell')?.dataset.sha256 !== old", arg=old[0])
+    """Another page is there, or the end."""
+    page.wait_for_function(
+        "(old) => !document.getElementById('empty').hidden"
+        " || (document.querySelector('.cell')?.dataset.sha256 ?? old) !== old",
+        arg=old[0],
+    )
+    page.wait_for_function(ALL_SEEN)
 
 
 def test_enter_accepts_what_is_suggested_but_for_what_was_taken_out(served, open_page):
@@ -73,18 +87,13 @@ def test_pictures_that_measure_the_model_are_in_no_grid(served, open_page):
     site.person("rita")
     page = open_page()
     open_grid(page, "rita")
-    seen = set()
+    found = set()
     while cells := shown(page):
-        seen |= set(cells)
+        found |= set(cells)
         page.keyboard.press("1")
-        page.wait_for_function(
-            "(old) => !document.getElementById('empty').hidden"
-            " || document.querySelector('.cell')?.dataset.sha256 !== old",
-            arg=cells[0],
-        )
-        page.wait_for_timeout(300)
-    assert seen
-    assert all(sha256 >= "3333" for sha256 in seen)
+        turned(page, cells)
+    assert found
+    assert all(sha256 >= "3333" for sha256 in found)
 
 
 def test_a_key_can_be_changed_on_the_page(served, open_page):
@@ -96,7 +105,7 @@ def test_a_key_can_be_changed_on_the_page(served, open_page):
     page.click("#help [data-key=errors]")
     with page.expect_navigation():
         page.keyboard.press("m")
-    page.wait_for_selector(".cell img")
+    seen(page)
     assert page.inner_text("[data-word=errors] kbd >> nth=0") == "m"
     first = shown(page)
     page.keyboard.press("m")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.gallery import jpeg, staged
 from tests.support.showcase import running
 from tests.support.site import PASSWORD
 from ticketbot.db.models import Label, LabelEvent
@@ -10,6 +11,9 @@ from ticketbot.web import accounts
 pytestmark = pytest.mark.browser
 
 CATEGORIES = ["reports", "errors", "screens", "tickets"]
+SEEN = (
+    "() => { const one = document.querySelector('#frame > img'); return one && one.complete && one.naturalWidth > 0 }"
+)
 
 
 def sign_in(page, name):
@@ -24,6 +28,7 @@ def sign_in(page, name):
 
 def ready(page):
     page.wait_for_selector("#frame > img")
+    seen(page)
 
 
 def shown(page):
@@ -31,8 +36,14 @@ def shown(page):
     return page.get_attribute("#frame > img", "src").split("/")[2][:64]
 
 
+def seen(page):
+    """Wait until the picture can be seen: before that no key names it."""
+    page.wait_for_function(SEEN)
+
+
 def press(page, key):
     """Label what is shown; -> its hash, once another picture is there."""
+    seen(page)
     sha256 = shown(page)
     page.keyboard.press(key)
     page.wait_for_function(
@@ -77,6 +88,7 @@ def test_twenty_labels_by_keyboard_then_undo_across_a_reload(served, open_page):
     sent(page)
     assert labels_of(site) == {sha256: word for sha256, word in said.items() if sha256 not in back}
 
+    seen(page)
     page.keyboard.press("2")
     sent(page)
     assert labels_of(site)[back[-1]] == "errors"
@@ -230,6 +242,26 @@ def test_help_opens_and_keys_do_nothing_meanwhile(served, open_page):
     assert page.locator("#lens img").count() == 0
 
 
+def test_the_lens_shows_one_to_one_what_is_under_the_pointer(tmp_path, open_page_of):
+    with running(tmp_path, 0) as (site, address):
+        site.person("rita")
+        staged(site.db, site.settings, jpeg("a large one", (2400, 1600)))
+        page = open_page_of(address)
+        sign_in(page, "rita")
+        frame = page.locator("#frame").bounding_box()
+        page.keyboard.down("z")
+        page.wait_for_function("() => document.querySelector('#lens img')?.naturalWidth > 0")
+        for x, y in ((0.05, 0.05), (0.95, 0.9), (0.25, 0.5)):
+            page.mouse.move(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"])
+            image, lens = page.locator("#lens img").bounding_box(), page.locator("#lens").bounding_box()
+            assert (round(image["width"]), round(image["height"])) == (2400, 1600)
+            # What lies under the pointer in the whole picture lies under it in the lens.
+            assert image["x"] - lens["x"] == pytest.approx(x * (lens["width"] - 2400), abs=12)
+            assert image["y"] - lens["y"] == pytest.approx(y * (lens["height"] - 1600), abs=12)
+        page.keyboard.up("z")
+        page.wait_for_selector("#lens", state="hidden")
+
+
 def test_the_end_of_the_queue_says_so(served, open_page):
     site, _ = served
     site.person("rita")
@@ -237,6 +269,7 @@ def test_the_end_of_the_queue_says_so(served, open_page):
     sign_in(page, "rita")
     for _ in range(39):
         press(page, "1")
+    seen(page)
     page.keyboard.press("1")
     page.wait_for_selector("#empty:not([hidden])")
     sent(page)

@@ -3,6 +3,7 @@
 import random
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tests.support import showmodels, showsuspects, showtickets
@@ -30,8 +31,9 @@ METRICS = {
 
 
 @contextmanager
-def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool = False):
-    """Serve a site with n pictures to label; `rich` adds history, deliveries and troubles. -> (site, its address)."""
+def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool = False, more: dict | None = None):
+    """Serve a site with n pictures to label; `rich` adds history, deliveries and troubles, `more` are other settings.
+    -> (site, its address)."""
     rules = {
         "web.port": 0,
         "review.blind_share": blind_share,
@@ -40,6 +42,7 @@ def running(folder: Path, n: int = 24, *, blind_share: float = 0.1, rich: bool =
         "endpoints.desk.url": "https://desk.example.com/hooks/ticketbot",
         "endpoints.desk.mode": "live",
         "endpoints.archive.url": "https://archive.example.com/in",
+        **(more or {}),
     }
     settings = make_settings(folder, rules)
     db = connect(settings.database_url)
@@ -78,16 +81,23 @@ def _models(site: Site) -> None:
             session.get(Model, name).reason = reason
 
 
+@cache
+def _drawn(n: int) -> tuple[tuple[str, bytes], ...]:
+    """(category, JPEG) of n pictures, always the same: drawing one takes longer than all else a test does with it."""
+    dice = random.Random(11)
+    names = [CATEGORIES[number % 4] for number in range(n)]
+    return tuple((name, render_jpeg(name, dice)) for name in names)
+
+
 def _fill(site: Site, n: int) -> dict[str, str]:
     """n pictures and what the champion says of them. -> {sha256: what it is}"""
-    dice = random.Random(11)
+    dice = random.Random(12)
     truth = {}
-    for number in range(n):
-        category = CATEGORIES[number % 4]
+    for number, (category, drawn) in enumerate(_drawn(n)):
         name = f"{dice.randint(100, 999)}/2026/IMG {number:04}.jpg".encode()
         days = (number - 20) % 9 if number > 20 else 0
         at = site.clock.now - 60 * number - 86400 * days
-        sha256 = staged(site.db, site.settings, render_jpeg(category, dice), name=name, at=at)
+        sha256 = staged(site.db, site.settings, drawn, name=name, at=at)
         best = category if dice.random() < 0.85 else dice.choice(CATEGORIES)
         confidence = dice.uniform(0.45, 0.995)
         predicted(site.db, sha256, MODEL, best, confidence, unsure=confidence < 0.7, margin=2 * confidence - 1)
