@@ -20,8 +20,8 @@ def facts(**changes):
         ({"last_started_at": 6400.0}, True, "new labels"),
         ({"last_started_at": 6401.0}, False, "1 s to wait"),
         ({"running": True}, False, "is running"),
-        ({"labels": {"reports": 50, "errors": 19}}, False, "errors has 19"),
-        ({"labels": {"reports": 500, "errors": 0}}, False, "errors has 0"),
+        ({"labels": {"reports": 50, "errors": 19}}, False, "errors 19"),
+        ({"labels": {"reports": 500, "errors": 0}}, False, "errors 0"),
     ],
 )
 def test_it_is_due_after_enough_labels_and_time(changes, is_due, said):

@@ -84,7 +84,7 @@ def test_too_few_labels_are_said_to_who_asked(db, settings, decoders):
     made = settings()
     labelled(db, made, n=1)
     assert train(db, made, decoders) is None
-    with pytest.raises(NotReady, match="reports has 1"):
+    with pytest.raises(NotReady, match="reports 1"):
         train(db, made, decoders, asked=True)
     assert trainings(db) == []
 

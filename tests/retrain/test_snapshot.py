@@ -128,7 +128,7 @@ def test_an_unreadable_picture_is_left_out_and_a_class_that_falls_short_says_so(
     settings.staged_path(gone).write_bytes(b"")
     with db.write() as session:
         session.get(Picture, gone).phash = None
-    with pytest.raises(NotReady, match="errors has 1"):
+    with pytest.raises(NotReady, match="errors 1"):
         make(db, settings, decoders, "two")
 
 

@@ -92,6 +92,7 @@ def _page(problem: str | None = None, status: int = 200) -> ResponseReturnValue:
         running=_training(trainings[0]) if trainings else None,
         asked=asked,
         due=due,
+        why_not=_(due.why, **due.values),
         minimum=made.settings.retrain.min_per_category,
         states=STATES,
         problem=problem,
@@ -191,7 +192,7 @@ def train() -> ResponseReturnValue:
     made = services()
     answer = run.is_due(made.db, made.settings, made.now(), asked=True)
     if not answer.due:
-        return _page(_("Not now: %(reason)s.", reason=answer.reason), 409)
+        return _page(_("Not now: %(reason)s.", reason=_(answer.why, **answer.values)), 409)
     run.ask(made.db, known_caller().name, made.now())
     with made.db.write() as session:
         note(session, made.now(), known_caller().name, "training asked for")
@@ -205,7 +206,7 @@ def clean() -> ResponseReturnValue:
     made = services()
     answer = cleaning.is_due(made.db, made.settings, made.now(), asked=True)
     if not answer.due:
-        raise Conflict(_("Not now: %(reason)s.", reason=answer.reason))
+        raise Conflict(_("Not now: %(reason)s.", reason=_(answer.why, **answer.values)))
     run.ask(made.db, known_caller().name, made.now(), cleaning.WISH)
     return redirect("/clean")
 
