@@ -94,7 +94,8 @@ def more() -> ResponseReturnValue:
 def decide() -> ResponseReturnValue:
     made, body = services(), pages.body_of()
     chosen, key = _list(body.get("list")), pages.key_of(body)
-    word, first = _word(body.get("category"), made.settings.categories), pages.sha256_of(body)
+    word = pages.word_of(body, (*made.settings.categories, *OTHER_WORDS, KEEP))
+    first = pages.sha256_of(body)
     alike = pages.hashes_of(body, "alike", MAX_ALIKE)
     took_ms, version = pages.number_of(body, "took_ms", MAX_TOOK_MS), pages.number_of(body, "version")
     versions = say(chosen, first, word, key, alike=alike, took_ms=took_ms, version=version)
@@ -174,13 +175,6 @@ def _list(name: Any) -> str:
     if name not in suspects.LISTS:
         raise Refused("bad_request", f"list: one of {', '.join(suspects.LISTS)}.")
     return str(name)
-
-
-def _word(word: Any, categories: tuple[str, ...]) -> str:
-    known = (*categories, *OTHER_WORDS, KEEP)
-    if not isinstance(word, str) or word not in known:
-        raise Refused("bad_request", f"category: one of {', '.join(known)}.")
-    return word
 
 
 # --- what is left, as files ---

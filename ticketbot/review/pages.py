@@ -29,6 +29,7 @@ from ticketbot.db.models import Account, LabelEvent, Model, Picture, Prediction
 from ticketbot.errors import Conflict, Refused, UsageError
 from ticketbot.review import keys, labels, opinions, progress, queue
 from ticketbot.review.labels import PROPAGATED
+from ticketbot.web import texts
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.audit import note
 from ticketbot.web.context import services
@@ -110,7 +111,9 @@ def label_many() -> ResponseReturnValue:
                 try:
                     sha256 = _record(session, one, f"{key}-{number}", PROPAGATED, each_ms)
                     versions[sha256] = labels.version(session, sha256)
-                except (Conflict, Refused) as error:
+                except Conflict:
+                    refused[str(one.get("sha256"))[:64]] = _("somebody was quicker.")
+                except Refused as error:
                     refused[str(one.get("sha256"))[:64]] = str(error)
     return jsonify(versions=versions, refused=refused, progress=_progress())
 
@@ -119,7 +122,7 @@ def _record(session: Session, body: Mapping[str, Any], key: str, how: str, took_
     """Write down one word. -> the picture's hash."""
     made = services()
     share = made.settings.review.blind_share
-    sha256, new = sha256_of(body), _category(body, made.settings.categories)
+    sha256, new = sha256_of(body), word_of(body, (*made.settings.categories, *OTHER_WORDS))
     _must_be_here(session, sha256)
     shown = _shown(session, sha256, body.get("suggested_by"))
     event = say(
@@ -261,11 +264,14 @@ def sha256_of(body: Mapping[str, Any]) -> str:
     return sha256
 
 
-def _category(body: Mapping[str, Any], categories: tuple[str, ...]) -> str:
-    category = body.get("category")
-    if not isinstance(category, str) or category not in (*categories, *OTHER_WORDS):
-        raise Refused("bad_request", f"category: one of {', '.join((*categories, *OTHER_WORDS))}.")
-    return category
+def word_of(body: Mapping[str, Any], known: tuple[str, ...]) -> str:
+    """Raises Refused: also when the page is older than the settings."""
+    word = body.get("category")
+    if not isinstance(word, str) or not word:
+        raise Refused("bad_request", f"category: one of {', '.join(known)}.")
+    if word not in known:
+        raise Refused("bad_request", _("There is no category %(name)s.", name=texts.name(word[:40])))
+    return word
 
 
 def key_of(body: Mapping[str, Any]) -> str:

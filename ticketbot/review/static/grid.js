@@ -11,15 +11,13 @@
   const zoom = Lens(byId("board"), byId("lens"));
   const figures = Figures(bench, said);
   const words = [...keys.categories.map(([category]) => category), "junk"];
-  const page = sessionStorage.getItem("page") || said.random();
-  sessionStorage.setItem("page", page);
 
   let now = JSON.parse(sessionStorage.getItem("grid.now") || "[]");
   // Pages to come, as {items, cells}: their pictures are loaded and decoded before they are shown.
   let ahead = [];
   let passed = JSON.parse(sessionStorage.getItem("grid.passed") || "[]");
   let history = JSON.parse(sessionStorage.getItem("grid.history") || "[]");
-  let out = new Set(), at = 0, shownAt = performance.now(), asking = false, exhausted = false;
+  let out = new Set(), at = 0, shownAt = performance.now(), asking = false, exhausted = false, isLost = false;
 
   const address = (sha256, size) => `/picture/${sha256}.jpg?size=${size}`;
   const rest = () => now.filter((item) => !out.has(item.sha256));
@@ -27,7 +25,7 @@
 
   function answered(post, ok, reply) {
     if (!post) return;
-    if (ok && post.url === bench.dataset.undoUrl && !post.body.shown) back(reply.items || []);
+    if (ok && post.url === bench.dataset.undoUrl && !post.body.shown && post.body.page === said.page) back(reply.items || []);
     if (!said.queued().length) figures.take(reply.progress);
   }
 
@@ -39,9 +37,11 @@
     let more = false;
     try {
       const have = [...now, ...ahead.flatMap((one) => one.items)].map((item) => item.sha256);
-      const reply = await said.post(bench.dataset.alikeUrl, { page, n: WANTED, have, passed: [...said.waiting(), ...passed].slice(-500) });
+      const reply = await said.post(bench.dataset.alikeUrl, { page: said.page, n: WANTED, have, passed: [...said.waiting(), ...passed].slice(-500) });
       if (await said.turnedAway(reply)) return;
       if (!reply.ok) throw new Error(`status ${reply.status}`);
+      if (isLost) said.say("");
+      isLost = false;
       const found = await reply.json();
       const done = new Set([...said.waiting(), ...have]);
       const items = found.items.filter((item) => !done.has(item.sha256) && !item.category);
@@ -52,6 +52,7 @@
       more = !exhausted && ahead.length < AHEAD;
     } catch {
       if (!now.length) said.say(said.text("no_connection"));
+      isLost = !now.length;
       setTimeout(ask, 3000);
     } finally {
       asking = false;
@@ -61,7 +62,7 @@
 
   function prepare(items, first = false) {
     const page = { items, cells: items.map(cell) };
-    for (const each of page.cells) each.firstChild.decode().catch(() => {}); // a broken one shows its number instead
+    for (const each of page.cells) each.firstChild.decode().catch(() => {}); // `unseen` takes a broken one out
     if (first) ahead.unshift(page); else ahead.push(page);
     ahead.splice(AHEAD + 1); // what is let go is offered again
   }
@@ -82,6 +83,19 @@
     byId("grid").replaceChildren(...(cells || now.map(cell)));
     draw();
     shownAt = performance.now();
+    takeOutUnseen();
+  }
+
+  const images = () => [...byId("grid").querySelectorAll("img")];
+  const isSeen = () => images().every((each) => each.complete);
+
+  // What did not come, or is no picture, nobody has seen: it is not said of.
+  function takeOutUnseen() {
+    for (const image of images()) {
+      if (image.complete && !image.naturalWidth) out.add(image.parentNode.dataset.sha256);
+      else image.addEventListener("error", takeOutUnseen, { once: true });
+    }
+    draw();
   }
 
   function cell(item, index) {
@@ -149,12 +163,12 @@
   function toggle(item) {
     if (!item) return;
     if (!out.delete(item.sha256)) out.add(item.sha256);
-    draw();
+    takeOutUnseen();
   }
 
   function say(word) {
     const labelled = rest();
-    if (!labelled.length) return;
+    if (!labelled.length || !isSeen()) return;
     const key = said.random(), took_ms = Math.round(performance.now() - shownAt);
     history.push({ key, items: now, out: [...out], n: labelled.length });
     history = history.slice(-30);
@@ -181,10 +195,10 @@
       if (now.length) prepare(now, true);
       back(last.items.map((item) => ({ ...item, version: null })));
       out = new Set(last.out);
-      draw();
+      takeOutUnseen();
     }
     byId("last").textContent = "";
-    said.enqueue(bench.dataset.undoUrl, { key: said.random(), of: last ? last.key : "", page, shown: Boolean(last) });
+    said.enqueue(bench.dataset.undoUrl, { key: said.random(), of: last ? last.key : "", shown: Boolean(last) });
   }
 
   function back(items) {
