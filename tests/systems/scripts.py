@@ -81,7 +81,15 @@ SCRIPTS = {
                 "/apirest.php/ITILFollowup",
                 status=201,
                 answer={"id": 9, "message": ""},
-                sent={"input": {"itemtype": "Ticket", "items_id": 7, "content": NOTE, "is_private": 1}},
+                sent={
+                    "input": {
+                        "itemtype": "Ticket",
+                        "items_id": 7,
+                        "content": NOTE,
+                        "is_private": 1,
+                        "_do_not_compute_takeintoaccount": 1,
+                    }
+                },
             ),
             X("GET", "/apirest.php/killSession", answer=True),
         ],

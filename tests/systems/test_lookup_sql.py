@@ -51,7 +51,7 @@ TRIED = {
         INSERT INTO glpi_tickettasks VALUES (6, 10);
         INSERT INTO glpi_documents_items (documents_id, items_id, itemtype) VALUES (1, 7, 'Ticket'), (2, 9, 'Ticket'),
             (1, 4, 'ITILFollowup'), (1, 5, 'ITILFollowup'), (1, 6, 'TicketTask'), (1, 11, 'Computer')""",
-        "JPG/ab/cdef.JPG",
+        "ab/cdef.JPG",
         ["10", "7", "8"],
     ),
     "request-tracker": (

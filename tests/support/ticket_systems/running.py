@@ -14,11 +14,26 @@ database = "postgresql+psycopg://reader@127.0.0.1/desk"
 name = "desk"                   # of the database
 logins = {bot = "bot-pw", alice = "alice-pw"}       # internal users with access to the project
 project = 1
-# fields x_category (char) and x_confidence (float) of project.task
+key = "…"                       # odoo19 only: an API key of bot
+# fields x_category (char) and x_confidence (float) of project.task. [odoo19]: the same for the preset odoo
+[glpi]
+url = "http://127.0.0.1:8081"
+files = "/var/www/glpi/files/JPG"
+database = "mysql+pymysql://reader@127.0.0.1/glpi"
+tokens = {bot = "…", alice = "…"}                   # remote access keys
+categories = {errors = 1, reports = 2, screens = 3, tickets = 4}
+[frappe]                        # with ERPNext
+url = "http://127.0.0.1:8000"
+files = "/home/frappe/bench/sites/desk"
+database = "mysql+pymysql://reader@127.0.0.1/_0123456789abcdef"
+keys = {bot = ["key", "secret"], alice = ["key", "secret"]}
+# fields custom_category (Data) and custom_confidence (Float) of Issue
 """
 
 import base64
+import html
 import itertools
+import json
 import os
 import re
 import tomllib
@@ -142,3 +157,89 @@ class Odoo(Running):
         domain.append(["subtype_id.internal", "=", True])  # that is what keeps it from customers
         found = self.execute("mail.message", "search_read", domain, ["body"], order="id")
         return [re.sub(r"<[^>]+>", "", one["body"]).strip() for one in found]
+
+
+class Odoo19(Odoo):
+    section = "odoo19"
+
+
+class Glpi(Running):
+    section = "glpi"
+
+    def _call(self, method, path, **sent):
+        """As alice, in a session of its own."""
+        headers = {"Authorization": f"user_token {self.tokens['alice']}"}
+        session = requests.get(f"{self.url}/apirest.php/initSession", headers=headers, timeout=60).json()
+        headers = {"Session-Token": session["session_token"]}
+        answer = requests.request(method, f"{self.url}/apirest.php{path}", headers=headers, timeout=60, **sent)
+        assert answer.status_code in (200, 201, 206), answer.text[:500]
+        requests.get(f"{self.url}/apirest.php/killSession", headers=headers, timeout=60)
+        return answer.json()
+
+    def create(self, jpeg, title="cannot print"):
+        """A ticket with a picture."""
+        ticket = self._call("POST", "/Ticket", json={"input": {"name": title, "content": "see picture"}})["id"]
+        manifest = {"input": {"name": "shot", "_filename": ["shot.jpg"]}}
+        sent = {"uploadManifest": (None, json.dumps(manifest), "application/json")}
+        made = self._call("POST", "/Document", files={**sent, "filename[0]": ("shot.jpg", jpeg, "image/jpeg")})
+        self.attach(ticket, made["id"])
+        return str(ticket)
+
+    def attach(self, ticket, document):
+        link = {"documents_id": document, "items_id": int(ticket), "itemtype": "Ticket"}
+        self._call("POST", "/Document_Item", json={"input": link})
+
+    def category(self, id_):
+        number = self._call("GET", f"/Ticket/{id_}")["itilcategories_id"]
+        return next((name for name, one in self.categories.items() if one == number), None)
+
+    def set_category(self, id_, name):
+        """What an agent changes by hand."""
+        self._call("PUT", f"/Ticket/{id_}", json={"input": {"itilcategories_id": self.categories[name]}})
+
+    def notes(self, id_):
+        """Private follow-ups, as text."""
+        found = self._call("GET", f"/Ticket/{id_}/ITILFollowup?range=0-99")
+        return [html.unescape(re.sub(r"<[^>]+>", "", one["content"])).strip() for one in found if one["is_private"]]
+
+
+class Frappe(Running):
+    section = "frappe"
+
+    def _call(self, method, path, **sent):
+        """As alice."""
+        headers = {"Authorization": "token " + ":".join(self.keys["alice"])}
+        answer = requests.request(method, self.url + path, headers=headers, timeout=60, **sent)
+        assert answer.status_code == 200, answer.text[:500]
+        return answer.json()
+
+    def create(self, jpeg, title="cannot print"):
+        """An issue with a picture."""
+        issue = self._call("POST", "/api/resource/Issue", json={"subject": title})["data"]["name"]
+        data = {"doctype": "Issue", "docname": issue, "is_private": "1"}
+        files = {"file": ("shot.jpg", jpeg, "image/jpeg")}
+        self._call("POST", "/api/method/upload_file", data=data, files=files)
+        return issue
+
+    def field(self, id_, name):
+        return self._call("GET", f"/api/resource/Issue/{id_}")["data"].get(name)
+
+    def tags(self, id_):
+        fields, filters = json.dumps(["_user_tags"]), json.dumps([["name", "=", id_]])
+        found = self._call("GET", "/api/resource/Issue", params={"fields": fields, "filters": filters})["data"]
+        return [tag for tag in (found[0]["_user_tags"] or "").split(",") if tag]
+
+    def set(self, id_, **values):
+        """What an agent changes by hand."""
+        self._call("PUT", f"/api/resource/Issue/{id_}", json=values)
+
+    def tag(self, id_, name):
+        self._call(
+            "POST", "/api/method/frappe.desk.doctype.tag.tag.add_tag", json={"dt": "Issue", "dn": id_, "tag": name}
+        )
+
+    def notes(self, id_):
+        filters = json.dumps([["reference_name", "=", id_], ["comment_type", "=", "Comment"]])
+        params = {"fields": json.dumps(["content"]), "filters": filters, "order_by": "creation"}
+        found = self._call("GET", "/api/resource/Comment", params=params)["data"]
+        return [re.sub(r"<[^>]+>", "", one["content"]).strip() for one in found]
