@@ -69,6 +69,10 @@ def database(world):
     return connect(world.settings.database_url)
 
 
+def test_nothing_is_looked_at_twice():
+    assert len({name for name, _ in doctor.CHECKS}) == len({check for _, check in doctor.CHECKS}) == len(doctor.CHECKS)
+
+
 def test_all_is_well(world):
     assert findings(world) == []
     said = CliRunner().invoke(main, ["--config", str(world.config), "doctor"])

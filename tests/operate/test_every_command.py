@@ -200,6 +200,12 @@ def test_on_a_full_disk_every_command_says_so(world, full_disk):
             assert code == 1 and ("full" in said + out or "No space left" in said + out), (command, code, said, out)
     code, said, _ = ask(world, "doctor")
     assert code == 1 and "0 MB" in said and "make room" in said
+    done = CliRunner().invoke(main, ["--config", str(full_disk / "new.toml"), "init"])
+    assert (
+        done.exit_code == 1
+        and done.stderr == f"ticketbot: cannot write {full_disk}/new.toml: No space left on device\n"
+    )
+    assert not (full_disk / "new.toml").exists(), "half a file would stand in the way"
     (full_disk / "filler").unlink()
     assert ask(world, "once")[0] == 0, "with room again all is done"
 

@@ -28,7 +28,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("rules of the database", database.rules),
     ("backup", database.backed_up),
     ("broker", broker.answering),
-    ("backup", database.backed_up),
     ("tree", trees.readable),
     ("tickets", trees.tickets),
     ("decoder", model.decoder),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ticketbot.errors import AddressRefused, FetchError, UsageError
+from ticketbot.errors import AddressRefused, FetchError, StorageError, UsageError
 from ticketbot.net import guard
 
 
@@ -54,15 +54,22 @@ def written(wanted: Wanted) -> str:
 
 
 def write(path: Path, wanted: Wanted) -> None:
-    """Write it for its owner only (it may hold passwords). Raises UsageError when there is a file already."""
+    """Write it for its owner only (it may hold passwords).
+
+    Raises UsageError when there is a file already, StorageError on a full disk.
+    """
     text = written(wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise UsageError(f"{path} is there already; change it by hand, or name another with --config") from None
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    except OSError as error:
+        path.unlink()  # half a file must not stand in the way of the next try
+        raise StorageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def must_be_allowed(url: str) -> str:

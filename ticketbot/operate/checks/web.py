@@ -29,7 +29,9 @@ def listening(patient: Patient) -> Iterator[Finding]:
         socket.create_connection((host, web.port), timeout=ASK_S).close()
     except OSError:
         yield note(
-            "page", f"nothing listens at {shown}: the service does not run", "ticketbot serve, or systemctl start"
+            "page",
+            f"nothing listens at {shown}: the service does not run",
+            "systemctl start ticketbot-web ticketbot-worker, or ticketbot serve",
         )
         return
     answer = _ask(f"{shown}/readyz") or {}
