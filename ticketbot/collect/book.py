@@ -15,14 +15,14 @@ from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from ticketbot.collect.listing import Listed, Row
 from ticketbot.collect.settled import Observation
 from ticketbot.db.models import Directory, File, Source
-from ticketbot.db.rows import rows
+from ticketbot.db.rows import rows, spelled
 from ticketbot.db.session import Database
 from ticketbot.failpoints import failpoint
 
@@ -36,9 +36,10 @@ _CHANGE = (
     .values({name: bindparam(name) for name in ("state", "reason", "observed_at", *(one.name for one in _SEEN))})
     .values(resolve_due_at=None)
 )
-# What `add` takes, in this order.
-NEW = ("path", "folder", "user_name", "state", "reason", "history", "resolve_attempts", "first_seen_at", "observed_at")
-NEW += tuple(one.name for one in _SEEN)
+# The columns of a new file that differ from file to file. What they share is written into the statement: handing values
+# over takes as long as storing them.
+NEW = ("path", "folder", "user_name", "first_seen_at", "observed_at", *(one.name for one in _SEEN))
+REFUSED = (*NEW, "reason")
 FOLDER = ("path", *Listed._fields)
 FOLDERS = "SELECT path, mtime_ns, listed_at, clean, others FROM directory WHERE source_id = ?"
 ROWS_IN = (
@@ -76,8 +77,11 @@ class Book:
         self._source_id = source_id
         self._batch_rows = batch_rows
         self._batch_values = batch_rows * len(NEW)
-        # One value after the other, NEW and FOLDER of them a row: a million tuples would keep the collector busy.
+        # Whether new files are history; to be set before the first.
+        self.history = False
+        # One value after the other, NEW, REFUSED and FOLDER of them a row: tuples would keep the collector busy.
         self._new: list[Any] = []
+        self._refused: list[Any] = []
         self._changed: list[dict[str, Any]] = []
         self._folders: list[Any] = []
         # Ids, not objects: a million files that are gone are 8 MB.
@@ -121,15 +125,20 @@ class Book:
         if self._reader is None:
             self._reader = self._db.reader.connect()
         try:
-            return self._reader.exec_driver_sql(self._spelled(query), values).fetchall()
+            return self._reader.exec_driver_sql(spelled(self._db, query), values).fetchall()
         finally:
             self._reader.rollback()  # a reader that stays in its transaction would keep the WAL from being emptied
 
-    def add(self, *values: Any) -> None:
-        """A new file: the columns NEW."""
-        self._new += values
+    def add(self, path: bytes, folder: bytes, user: str | None, at: float, look: Observation) -> None:
+        """A new file, seen at `at`."""
+        self._new += (path, folder, user, at, at, *look)
         if len(self._new) >= self._batch_values:
             self._hand_over()
+
+    def refuse(self, values: dict[str, Any]) -> None:
+        """A new file that is not taken: the columns REFUSED."""
+        self._refused += [values[name] for name in REFUSED]
+        self._hand_over_when_full()
 
     def change(self, row: Row, values: dict[str, Any]) -> None:
         self._changed.append({"row_id": row.id, "old_state": row.state, **values})
@@ -166,40 +175,44 @@ class Book:
         return count
 
     def _hand_over_when_full(self) -> None:
-        if len(self._changed) + len(self._folders) // len(FOLDER) + len(self._new) // len(NEW) >= self._batch_rows:
+        count = len(self._new) // len(NEW) + len(self._refused) // len(REFUSED)
+        if count + len(self._changed) + len(self._folders) // len(FOLDER) >= self._batch_rows:
             self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the batch to the writer, once it has written the one before; what went wrong there is raised here."""
         self._wait()
-        if self._new or self._changed or self._folders:
-            self._writing = self._writer.submit(self._write, self._new, self._changed, self._folders)
-            self._new, self._changed, self._folders = [], [], []
+        batch = _Batch(self._new, self._refused, self._changed, self._folders)
+        if any(batch):
+            self._writing = self._writer.submit(self._write, batch)
+            self._new, self._refused, self._changed, self._folders = [], [], [], []
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
-    def _write(self, new: list[Any], changed: list[dict[str, Any]], folders: list[Any]) -> None:
+    def _write(self, batch: _Batch) -> None:
+        own = {"source_id": str(self._source_id)}
+        new = {**own, "history": str(self.history).lower(), "resolve_attempts": "0"}
         with self._db.write(durable=False) as session:
             connection = session.connection()
-            self._insert(connection, "file", NEW, new)
-            if changed:
-                connection.execute(_CHANGE, changed)
-            self._insert(connection, "directory", FOLDER, folders)
+            self._insert(connection, "file", {**new, "state": "'seen'"}, NEW, batch.new)
+            self._insert(connection, "file", {**new, "state": "'refused'"}, REFUSED, batch.refused)
+            if batch.changed:
+                connection.execute(_CHANGE, batch.changed)
+            self._insert(connection, "directory", own, FOLDER, batch.folders)
             failpoint("scan.batch")
 
-    def _insert(self, connection: Connection, table: str, names: tuple[str, ...], values: list[Any]) -> None:
+    def _insert(
+        self, connection: Connection, table: str, shared: dict[str, str], names: tuple[str, ...], values: list[Any]
+    ) -> None:
+        """Rows of `names`, whose values follow each other, and what all of them share, as SQL."""
         size = len(names) * ROWS_A_STATEMENT
         for start in range(0, len(values), size):
             some = tuple(values[start : start + size])
-            query = _insert(table, names, len(some) // len(names), self._source_id)
-            connection.exec_driver_sql(self._spelled(query), some)
-
-    def _spelled(self, query: str) -> str:
-        """In the words of this database's driver."""
-        return query if self._db.is_sqlite else query.replace("?", "%s")
+            query = _insert(table, tuple(shared.items()), names, len(some) // len(names))
+            connection.exec_driver_sql(spelled(self._db, query), some)
 
     def _ids_below(self, path: bytes) -> Iterator[list[int]]:
         last = 0
@@ -224,12 +237,22 @@ class Book:
 
 
 @cache
-def _insert(table: str, names: tuple[str, ...], count: int, source_id: int) -> str:
+def _insert(table: str, shared: tuple[tuple[str, str], ...], names: tuple[str, ...], count: int) -> str:
     """INSERT of `count` rows. A file that is there already is left alone, a folder brought up to date."""
-    row = f"({source_id}, {', '.join('?' * len(names))})"
-    into = f"INSERT INTO {table} (source_id, {', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names; values are bound
+    row = f"({', '.join([*(value for _, value in shared), *'?' * len(names)])})"
+    columns = ", ".join([*(name for name, _ in shared), *names])
+    into = f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names; values are bound
     query = into + " ON CONFLICT "
     if table == "file":
         return query + "DO NOTHING"
     new = ", ".join(f"{name} = excluded.{name}" for name in Listed._fields)
     return query + f"(source_id, path) DO UPDATE SET {new}"
+
+
+class _Batch(NamedTuple):
+    """What is written in one transaction."""
+
+    new: list[Any]
+    refused: list[Any]
+    changed: list[dict[str, Any]]
+    folders: list[Any]

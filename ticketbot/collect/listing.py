@@ -7,6 +7,7 @@ without a database; walk.py goes from folder to folder, book.py writes.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ MAGIC: Mapping[str, tuple[bytes, ...]] = {
 MAGIC_BYTES = 12
 # Two listings of an unchanged folder must lie so far apart: some file systems keep times by the two seconds.
 CLEAN_AFTER_S = 2.0
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 # Reasons that may have gone although the file looks the same; all others stand as long as it does.
 NOT_OF_THE_FILE = frozenset({"vanished", "swapped", "not_regular", "too_large", "too_deep"})
 
@@ -66,9 +68,10 @@ def wanted_by(source: Source) -> Wanted:
 
 @dataclass
 class Listing:
-    """A folder's names: files to take (reason None) or to refuse, folders, and how many others."""
+    """A folder's names: files to take, files to refuse and why, folders, and how many others."""
 
-    files: dict[bytes, tuple[Observation | None, str | None]] = field(default_factory=dict)
+    files: dict[bytes, Observation] = field(default_factory=dict)
+    refused: dict[bytes, tuple[Observation | None, str]] = field(default_factory=dict)
     folders: list[bytes] = field(default_factory=list)
     vanished: int = 0
     others: int = 0
@@ -77,18 +80,19 @@ class Listing:
 def read(fd: int, wanted: Wanted, rows: Mapping[bytes, Row], *, too_deep: bool) -> Listing:
     """List an open folder. `too_deep`: its folders lie below max_depth. Raises OSError when it cannot be listed."""
     found = Listing()
+    suffixes, by_magic, look = wanted.suffixes, wanted.by_magic, _look
     with os.scandir(fd) as entries:
         for entry in entries:
-            name = os.fsencode(entry.name)
+            name = entry.name.encode(_ENCODING, _ERRORS)  # os.fsencode asks for the kind of its argument first
             if entry.is_file(follow_symlinks=False):  # asked first: of a million names nearly all are files
-                if wanted.by_magic or entry.name.lower().endswith(wanted.suffixes):
-                    _look(fd, entry, name, wanted, rows, found)
+                if by_magic or entry.name.lower().endswith(suffixes):
+                    look(fd, entry, name, wanted, rows, found)
                 else:
                     found.others += 1
             elif not entry.is_dir(follow_symlinks=False):
-                found.files[name] = (None, "not_regular")
+                found.refused[name] = (None, "not_regular")
             elif too_deep:
-                found.files[name] = (None, "too_deep")
+                found.refused[name] = (None, "too_deep")
             else:
                 found.folders.append(name)
     return found
@@ -111,9 +115,12 @@ def _look(
         if reason == "vanished":
             found.vanished += 1
         else:
-            found.files[name] = (None, reason)
+            found.refused[name] = (None, reason)
         return
-    found.files[name] = (look, "too_large" if look.size_bytes > wanted.max_bytes else None)
+    if look.size_bytes > wanted.max_bytes:
+        found.refused[name] = (look, "too_large")
+    else:
+        found.files[name] = look
 
 
 def _is_known(row: Row | None, look: Observation) -> bool:

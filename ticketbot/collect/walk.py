@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticketbot.collect import listing, opening
-from ticketbot.collect.book import NEW, Book, source_row
+from ticketbot.collect.book import Book, source_row
 from ticketbot.collect.listing import Listed
 from ticketbot.collect.opening import Clock
 from ticketbot.contracts.events import shown_path
@@ -186,7 +186,7 @@ class _Walk:
                 )
             if not known:
                 self.row.history_until = None  # what we scanned was the folder under a missing mount
-        self.report.history = self.row.history_until is None
+        self.report.history = self.book.history = self.row.history_until is None
 
     def _knows_any(self, fd: int) -> bool:
         names = set(self.inside[b""]) | {name for name, row in self.book.rows_in(b"").items() if row.state != "gone"}
@@ -236,7 +236,7 @@ class _Walk:
         found = listing.read(folder.fd, self.wanted, rows, too_deep=too_deep)
         self._leave_out_erased(folder.path, found, rows)
         self.report.folders_listed += 1
-        self.files += len(found.files)
+        self.files += len(found.files) + len(found.refused)
         failpoint("scan.listed")
         self._compare_all(folder.path, found, rows, at)
         folders = set(found.folders)
@@ -252,22 +252,27 @@ class _Walk:
 
     def _leave_out_erased(self, folder: bytes, found: listing.Listing, rows: dict[bytes, listing.Row]) -> None:
         """A file that was erased and still lies there is not told about again."""
+        if not self.any_erased:
+            return
         before = folder + b"/" if folder else b""
+        refused = {name: look for name, (look, _) in found.refused.items() if look is not None}
         new = {
             before + name: (look.ino, look.size_bytes, look.mtime_ns)
-            for name, (look, _) in found.files.items()
-            if look is not None and name not in rows
+            for name, look in {**found.files, **refused}.items()
+            if name not in rows
         }
-        if not (self.any_erased and new):
+        if not new:
             return
         with self.db.read() as session:
             erased = tombstones.buried(session, self.row.id, new)
         for path in erased:
-            del found.files[path[len(before) :]]
+            name = path[len(before) :]
+            (found.files if name in found.files else found.refused).pop(name)
 
     @staticmethod
     def _is_gone(name: bytes, row: listing.Row, found: listing.Listing, folder: _Folder) -> bool:
-        return row.state != "gone" and name not in found.files and name not in folder.blocked
+        there = name in found.files or name in found.refused or name in folder.blocked
+        return row.state != "gone" and not there
 
     def _note(self, path: bytes, mtime_ns: int, at: float, unsure: bool, found: listing.Listing) -> None:
         """Say that the folder was listed. What is missing must be missed again until it is written down as gone."""
@@ -281,17 +286,19 @@ class _Walk:
     def _compare_all(self, folder: bytes, found: listing.Listing, rows: dict[bytes, listing.Row], at: float) -> None:
         before = folder + b"/" if folder else b""
         user = user_of(self.user, before) if self.user_is_folder else None
-        history, add = self.report.history, self.book.add
+        add, files, known = self.book.add, found.files, 0
         # By name: then every index grows at its end.
-        for name, (look, reason) in sorted(found.files.items()):
-            row = rows.get(name)
-            if row is None and look is not None and reason is None:  # the way of nearly every file of a first scan
+        for name in sorted(files):
+            row = rows.get(name) if rows else None
+            if row is None:  # the way of nearly every file of a first scan
                 path = before + name
-                own = user if self.user_is_folder else user_of(self.user, path)
-                add(path, folder, own, "seen", None, history, 0, at, at, *look)
-                self.report.new += 1
+                add(path, folder, user if self.user_is_folder else user_of(self.user, path), at, files[name])
             else:
-                self._compare(folder, name, row, listing.change(row, look, reason), at)
+                known += 1
+                self._compare(folder, name, row, listing.change(row, files[name], None), at)
+        self.report.new += len(files) - known
+        for name, (look, reason) in sorted(found.refused.items()):
+            self._compare(folder, name, rows.get(name), listing.change(rows.get(name), look, reason), at)
 
     def _compare(
         self, folder: bytes, name: bytes, row: listing.Row | None, values: dict[str, Any] | None, at: float
@@ -301,8 +308,6 @@ class _Walk:
         values["observed_at"] = at
         if values["reason"]:
             self.report.refused[values["reason"]] += 1
-        elif row is None:
-            self.report.new += 1
         else:
             self.report.changed += 1
         if row is not None:
@@ -310,8 +315,7 @@ class _Walk:
             return
         path = folder + b"/" + name if folder else name
         own: dict[str, Any] = {"path": path, "folder": folder, "user_name": user_of(self.user, path)}
-        own |= {**values, "history": self.report.history, "resolve_attempts": 0, "first_seen_at": at}
-        self.book.add(*(own[name] for name in NEW))
+        self.book.refuse({**own, **values, "first_seen_at": at})
 
     def _cannot(self, path: bytes, error: OSError, row: listing.Row | None) -> None:
         """A folder that cannot be entered: refused, or trouble that makes the scan incomplete."""
