@@ -14,13 +14,13 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
-from ticketbot.contracts.files import sync_folder
 from ticketbot.errors import StorageError
 from ticketbot.failpoints import failpoint
 
@@ -32,6 +32,7 @@ SYNCS_AT_ONCE = 16
 # From so many contents on, the file system is synced as a whole, twice, instead of every file and folder of its own:
 # 10,000 small files take a tenth of the time. It also waits for what others wrote there, so not for a few.
 WHOLE_FROM = 32
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 # Linux has it, others need not.
 _SYNCFS: Any = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -49,26 +50,44 @@ def open_staged(data_dir: Path, sha256: str) -> BinaryIO:
 
 
 class Incoming:
-    """Bytes on their way into the store: write(), then `keep`, or they are dropped."""
+    """Bytes on their way into the store: write(), then `keep`, or they are dropped at the end of the block."""
 
-    def __init__(self, data_dir: Path, temporary: Path, file: BinaryIO) -> None:
-        self._temporary = temporary
-        self._file = file
+    def __init__(self, data_dir: Path, temporary: str, descriptor: int) -> None:
+        self._temporary: str | None = temporary
+        self._descriptor = descriptor
         self._digest = hashlib.sha256()
+        self._sha256: str | None = None
+        self._staging = f"{data_dir}/staging"
         self.data_dir = data_dir
         self.size_bytes = 0
 
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+        if self._temporary is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._temporary)
+
     @property
     def sha256(self) -> str:
-        return self._digest.hexdigest()
+        return self._sha256 or self._digest.hexdigest()
 
     def write(self, block: bytes) -> None:
         self._digest.update(block)
         self.size_bytes += len(block)
         view = memoryview(block)
-        with _said():
+        with _SAID:
             while view:
-                view = view[self._file.write(view) :]
+                view = view[os.write(self._descriptor, view) :]
+
+    def close(self) -> None:
+        """No more bytes; what was written stays. A batch that waits to be kept holds no descriptors."""
+        self._sha256 = self.sha256
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def keep(self) -> str:
         """`keep` this one alone; returns its sha256."""
@@ -76,14 +95,22 @@ class Incoming:
         return self.sha256
 
     def sync(self) -> None:
-        os.fsync(self._file.fileno())
+        if self._temporary is not None:
+            _sync(self._temporary)
 
-    def name(self) -> Path:
+    @property
+    def folder(self) -> str:
+        """Where `path_of` has it; plain text, because thousands are asked for."""
+        return f"{self._staging}/{self.sha256[:2]}"
+
+    def name(self) -> str:
         """Rename to the place of the content, if it is not there already; returns the folder to sync."""
-        target = path_of(self.data_dir, self.sha256)
-        if not _is_there(target, self.size_bytes):
+        folder = self.folder
+        target = f"{folder}/{self.sha256}.jpg"
+        if self._temporary is not None and not _is_there(target, self.size_bytes):
             os.rename(self._temporary, target)
-        return target.parent
+            self._temporary = None
+        return folder
 
 
 def keep(contents: Iterable[Incoming]) -> None:
@@ -94,23 +121,34 @@ def keep(contents: Iterable[Incoming]) -> None:
     contents = list(contents)
     if not contents:
         return
+    for one in contents:
+        one.close()
     whole = contents[0].data_dir / "staging" if len(contents) >= WHOLE_FROM and _SYNCFS else None
-    with _said(), ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
+    with _SAID, ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
         failpoint("store.written")
         if whole is None:
             list(threads.map(Incoming.sync, contents))
         else:
             _sync_file_system(whole)
         failpoint("store.synced")
-        if _make_folders({path_of(one.data_dir, one.sha256).parent for one in contents}) and whole is None:
-            sync_folder(contents[0].data_dir / "staging")
+        if _make_folders({one.folder for one in contents}) and whole is None:
+            _sync(contents[0].data_dir / "staging")
         # Also of what was there already: its writer may have been killed between the rename and this.
         folders = {content.name() for content in contents}
         failpoint("store.renamed")
         if whole is None:
-            list(threads.map(sync_folder, folders))
+            list(threads.map(_sync, folders))
         else:
             _sync_file_system(whole)
+
+
+def _sync(path: str | Path) -> None:
+    """A file or a folder; whichever descriptor wrote it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_file_system(folder: Path) -> None:
@@ -124,22 +162,20 @@ def _sync_file_system(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def incoming(data_dir: Path) -> Iterator[Incoming]:
-    """A place to write to; what was not kept by the end of the block is removed.
+def incoming(data_dir: Path) -> Incoming:
+    """`with incoming(data_dir) as new:` a place to write to; what was not kept by the end of the block is removed.
 
     Raises StorageError when the disk is full, read-only or over quota.
     """
-    folder = data_dir / "staging" / "tmp"
-    with _said():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{os.getpid()}-{secrets.token_hex(8)}.part"
-        file = open(temporary, "xb", buffering=0)  # noqa: SIM115 - closed below, where errors are not the disk's
-    try:
-        with file:
-            yield Incoming(data_dir, temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    folder = f"{data_dir}/staging/tmp"
+    temporary = f"{folder}/{os.getpid()}-{secrets.token_hex(8)}.part"
+    with _SAID:
+        try:
+            descriptor = os.open(temporary, _NEW, 0o666)
+        except FileNotFoundError:  # the first one
+            os.makedirs(folder, exist_ok=True)
+            descriptor = os.open(temporary, _NEW, 0o666)
+    return Incoming(data_dir, temporary, descriptor)
 
 
 def remove(data_dir: Path, sha256: str) -> None:
@@ -160,28 +196,33 @@ def sweep(data_dir: Path, now: float) -> int:
     return removed
 
 
-def _is_there(target: Path, size_bytes: int) -> bool:
+def _is_there(target: str, size_bytes: int) -> bool:
     try:
-        return target.stat().st_size == size_bytes
+        return os.stat(target).st_size == size_bytes
     except FileNotFoundError:
         return False
 
 
-def _make_folders(folders: Iterable[Path]) -> bool:
+def _make_folders(folders: Iterable[str]) -> bool:
     """Make those that are missing; True when there were any, whose parent is to be synced."""
-    missing = [folder for folder in folders if not folder.is_dir()]
+    missing = [folder for folder in folders if not os.path.isdir(folder)]
     for folder in missing:
-        folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
     return bool(missing)
 
 
-@contextmanager
-def _said() -> Iterator[None]:
+class _InOurWords:
     """Trouble with our own disk in words that say what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write to the data folder: {error.strerror}; make room or correct its rights, "
-            "then the same pictures are taken again"
-        ) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            raise StorageError(
+                f"cannot write to the data folder: {error.strerror}; make room or correct its rights, "
+                "then the same pictures are taken again"
+            ) from error
+
+
+_SAID = _InOurWords()
