@@ -6,6 +6,7 @@ and chooses by its statistics.
 
 import re
 import time
+from functools import partial
 
 import pytest
 from sqlalchemy import event, update
@@ -16,9 +17,11 @@ from ticketbot.collect import staging, ticket, walk
 from ticketbot.collect.book import source_row
 from ticketbot.collect.lookups import Lookups
 from ticketbot.db import connect
-from ticketbot.db.models import Base, Model, Picture
+from ticketbot.db.models import Base, Model, Picture, Prediction
 from ticketbot.deliver import outbox, send
+from ticketbot.engine import handout
 from ticketbot.operate import pending
+from ticketbot.review import labels, queue
 
 GROW = {"file", "picture", "prediction", "answer", "ticket", "said", "file_ticket", "attempt", "label_event"}
 # Indexes that hold only what waits.
@@ -77,6 +80,37 @@ def claim_the_past(db, settings):
     assert len(backfill.claim(db, settings, "m", time.time() + 120)) == 1
 
 
+def write_answers(db, settings):
+    """The transaction in which a batch's answers are written, and the outbox hears of them."""
+    stage(db, settings)
+    (one,) = bulk.claim(db, settings, "m", time.time() + 120)
+    worker = bulk.Bulk(db, settings, None, None, partial(_announce, db, settings))
+    said = Prediction(sha256=one.sha256, model_id="m", state="done", category="errors", confidence=0.9, created_at=1.0)
+    assert worker._write([bulk.Seen(one)], [said])
+
+
+def _announce(db, settings, session, sha256, now):
+    outbox.announce(session, db, settings, sha256, now)
+
+
+def take_pages_and_label(db, settings):
+    write_answers(db, settings)
+    page = {"who": "rita", "page": "page0001", "n": 4, "lease_s": 60.0, "now": time.time()}
+    (one,) = queue.take(db, blind_share=0.25, **page)
+    queue.take_alike(db, blind_share=0.0, **page)
+    words = {"new": "errors", "who": "rita", "at": time.time(), "how": "page", "key": "key-0001"}
+    with db.write() as session:
+        assert labels.record(session, sha256=one.sha256, on_label=partial(_announce, db, settings), **words)
+
+
+def hand_out(db, settings):
+    stage(db, settings)
+    sent = []
+    handout.hand_out(db, settings, time.time() + 120, lambda kind, ids: sent.extend(ids))
+    assert sent
+    handout.received(db, handout.CLASSIFY, sent[0], time.time() + 121)
+
+
 def is_there_something(db, settings):
     with db.read() as session:
         pending.to_classify(session)
@@ -91,7 +125,20 @@ def deliver(db, settings):
 
 
 @pytest.mark.parametrize(
-    "step", [scan, stage, resolve, claim_pictures, claim_the_past, is_there_something, decide, deliver]
+    "step",
+    [
+        scan,
+        stage,
+        resolve,
+        claim_pictures,
+        claim_the_past,
+        write_answers,
+        take_pages_and_label,
+        hand_out,
+        is_there_something,
+        decide,
+        deliver,
+    ],
 )
 def test_no_statement_scans_what_grows(db, settings, step):
     said = listen(db)
