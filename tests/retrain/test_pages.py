@@ -187,3 +187,21 @@ def test_both_figures_of_one_holdout_have_intervals():
     assert (mine.value, theirs.value) == (0.9, 0.8)
     assert mine.low < 0.9 < mine.high and theirs.low < 0.8 < theirs.high
     assert shown.compared({"compared": {"n": 10, "right": 11, "champion_right": 1}}) is None
+
+
+def test_reasons_causes_and_stages_are_said_in_the_page_s_language(site):
+    admin = site.sign_in("ada", "admin")
+    spanish = {"headers": {"Accept-Language": "es"}}
+    page = admin.get("/models", **spanish).text
+    assert "cada categoría necesita 1 etiquetas; faltan en: reports 0, errors 0" in page
+    put_model(site.db, site.settings, "m-1")
+    with site.db.write() as session:
+        session.add(Training(state="failed", cause="labels", started_at=1.0, finished_at=2.0, message=""))
+        session.add(Training(state="failed", cause="made elsewhere", started_at=3.0, finished_at=4.0, message=""))
+        progress = {"stage": "ranking", "beat_at": site.clock.now}
+        session.add(Training(state="running", cause="asked for by ada", started_at=5.0, progress=progress))
+    page = admin.get("/models", **spanish).text
+    assert "hay un entrenamiento o una limpieza en curso" in page
+    assert ">etiquetas nuevas<" in page and ">pedido por ada<" in page and ">made elsewhere<" in page
+    assert "ordenando las etiquetas" in page
+    assert "a training or a cleaning is running" in admin.get("/models").text

@@ -140,7 +140,7 @@ def _enrich(site: Site, truth: dict[str, str]) -> None:
             times = {"started_at": began, "finished_at": began + 900}
             seen = {"labels_until": 1580, "model_id": CHALLENGER} if state == "succeeded" else {}
             session.add(Training(state=state, cause="labels", message=message, **times, **seen))
-        progress = {"stage": "fine-tune", "done": 3, "total": 8}
+        progress = {"stage": "training", "done": 3, "total": 8}
         running = Training(state="running", cause="labels", started_at=now - 300, progress=progress)
         session.add(running)
         session.flush()

@@ -26,6 +26,7 @@ from ticketbot.db.models import LabelEvent, Model, Switch, Training
 from ticketbot.errors import BundleRefused, Conflict, Refused, TicketbotError, UsageError
 from ticketbot.retrain import clean as cleaning
 from ticketbot.retrain import launch, run, shelf, shown, snapshot
+from ticketbot.web import texts
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.audit import note
 from ticketbot.web.context import services
@@ -43,13 +44,6 @@ LISTED, TRAININGS, MOST_REASON = 20, 6, 300
 ORDER = ("champion", "challenger", "previous", "refused", "retired")
 # A report is a page of somebody else's: it may be looked at, and do nothing.
 REPORT_CSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-STAGES = {
-    "snapshot": N_("collecting labels"),
-    "look-alikes": N_("looking for look-alikes"),
-    "reading pictures": N_("reading pictures"),
-    "features": N_("looking at the pictures"),
-    "export": N_("writing the model"),
-}
 STATES = {
     "champion": N_("champion"),
     "challenger": N_("challenger"),
@@ -59,6 +53,11 @@ STATES = {
     "running": N_("running"),
     "succeeded": N_("succeeded"),
     "failed": N_("failed"),
+}
+CAUSES = {
+    "labels": N_("new labels"),
+    "asked for by ": N_("asked for by %(who)s"),
+    "command by ": N_("command by %(who)s"),
 }
 # What says nothing about which label a picture has.
 OPINIONS = ("skip", "unsure", "keep")
@@ -95,8 +94,17 @@ def _page(problem: str | None = None, status: int = 200) -> ResponseReturnValue:
         why_not=_(due.why, **due.values),
         minimum=made.settings.retrain.min_per_category,
         states=STATES,
+        cause=_cause,
         problem=problem,
     ), status
+
+
+def _cause(said: str) -> str:
+    """Why a training began, as run.py writes it, in the page's language."""
+    for begin, shown_as in CAUSES.items():
+        if said == begin or (begin.endswith(" ") and said.startswith(begin)):
+            return _(shown_as, who=said.removeprefix(begin))
+    return said
 
 
 def _listed(session: Session) -> list[Model]:
@@ -161,13 +169,12 @@ def state() -> ResponseReturnValue:
 def _training(row: Training) -> dict[str, Any]:
     """A training as the page shows it; `log`: the end of what the trainer wrote, where it lies on this machine."""
     progress = row.progress or {}
-    stage = str(progress.get("stage", ""))
     done, total = (shown.number(progress.get(key)) for key in ("done", "total"))
     ended = row.finished_at if row.finished_at is not None else services().now()
     return {
         "id": row.id,
         "state": row.state,
-        "stage": _(STAGES[stage]) if stage in STAGES else stage,
+        "stage": texts.stage(progress.get("stage", "")),
         "done": done,
         "total": total,
         "seconds": max(0.0, ended - row.started_at),

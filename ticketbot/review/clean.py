@@ -32,6 +32,7 @@ from ticketbot.errors import Conflict, Refused
 from ticketbot.review import keys, labels, pages, suspects
 from ticketbot.review.labels import CLEAN, KEEP
 from ticketbot.review.pages import MAX_ITEMS, MAX_PASSED, MAX_TOOK_MS, OTHER_WORDS
+from ticketbot.web import texts
 from ticketbot.web.access import known_caller, needs
 from ticketbot.web.api import Csv
 from ticketbot.web.context import services
@@ -75,7 +76,8 @@ def state() -> ResponseReturnValue:
     with services().db.read() as session:
         last = session.scalar(select(Cleaning).order_by(Cleaning.id.desc()).limit(1))
         asked = session.get(Switch, WISH) is not None
-    told = {"id": last.id, "state": last.state, "progress": last.progress, "message": last.message} if last else None
+    progress = {**(last.progress or {}), "stage": texts.stage((last.progress or {}).get("stage", ""))} if last else None
+    told = {"id": last.id, "state": last.state, "progress": progress, "message": last.message} if last else None
     return jsonify(asked=asked, cleaning=told)
 
 

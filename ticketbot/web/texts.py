@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ticketbot.logs import visible
-from ticketbot.web.i18n import _, language
+from ticketbot.web.i18n import N_, _, language
 
 STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 # Languages that write 12.345,6.
@@ -70,6 +70,28 @@ def name(value: str | bytes) -> str:
     return visible(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value)
 
 
+# What the trainer says it is at.
+STAGES = {
+    "snapshot": N_("collecting labels"),
+    "look-alikes": N_("looking for look-alikes"),
+    "reading pictures": N_("reading pictures"),
+    "drawing": N_("drawing pictures"),
+    "features": N_("looking at the pictures"),
+    "answering": N_("looking at the pictures"),
+    "looking": N_("looking at the pictures"),
+    "training": N_("training"),
+    "head": N_("training"),
+    "ranking": N_("ranking the labels"),
+    "export": N_("writing the model"),
+    "measuring what came back": N_("measuring what came back"),
+}
+
+
+def stage(said: object) -> str:
+    """What a training or a cleaning is at, in the page's language; what we do not know stays as it is."""
+    return _(STAGES[str(said)]) if str(said) in STAGES else str(said)
+
+
 FILTERS = {
     "number": number,
     "percent": percent,
@@ -78,4 +100,5 @@ FILTERS = {
     "when": when,
     "size": size,
     "name": name,
+    "stage": stage,
 }
