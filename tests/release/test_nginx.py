@@ -1,5 +1,6 @@
 """Does deploy/nginx.conf, with nginx itself in front of the service, hand through what the service needs?"""
 
+import hmac
 import http.client
 import json
 import os
@@ -134,6 +135,32 @@ def test_the_example_hands_through_name_scheme_caller_and_id(world, authority, t
         answer = plain.getresponse()
         assert (answer.status, answer.getheader("Location")) == (301, f"https://{NAME}/label?x=1")
         plain.close()
+
+
+CALLED = """
+[sources.{name}]
+root = "attach"
+require_ticket = false
+[sources.{name}.inbound]
+enabled = true
+secret = "hook-secret"
+callers = ["{caller}"]
+how = {{scheme = "hmac_sha256", header = "X-Signature", ticket = "/ticket"}}
+"""
+
+
+def test_a_ticket_system_calls_through_it_with_its_own_address_and_bytes(world, authority, tmp_path):
+    with open(world.config, "a") as file:
+        file.write(CALLED.format(name="here", caller="127.0.0.1") + CALLED.format(name="there", caller="10.0.0.5"))
+    body = json.dumps({"ticket": 7, "text": "ä" * 300_000}, ensure_ascii=False).encode()
+    signature = hmac.new(b"hook-secret", body, "sha256").hexdigest()
+    with Service(world, **behind(world, 443)) as service, Proxy(tmp_path, authority, service.port) as proxy:
+        service.wait_ready()
+        status, _, said = proxy.ask("POST", "/inbound/here", body, X_Signature=signature)
+        assert (status, json.loads(said)) == (202, {"queued": True, "duplicate": False})
+        assert proxy.ask("POST", "/inbound/here", body[:-2] + b"!}", X_Signature=signature)[0] == 401
+        claimed = proxy.ask("POST", "/inbound/there", body, X_Signature=signature, X_Forwarded_For="10.0.0.5")
+        assert claimed[0] == 401, "a caller chose its own address"
 
 
 def test_doctor_asks_through_the_proxy_and_names_what_does_not_arrive(world, authority, tmp_path):
