@@ -114,7 +114,7 @@ def test_a_page_instead_of_an_answer(checked, body):
         (403, "our user may not do this"),
         (422, "it does not take what was sent"),
         (429, "it asks us to come back later (in 30 s)"),
-        (500, "it failed by itself"),
+        (500, "a wrong name in endpoints.desk.values can be the cause"),
         (412, "changes this ticket all the time"),
     ],
 )

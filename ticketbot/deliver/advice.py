@@ -63,7 +63,7 @@ def _answered(system: System, run: Run, last: Told, ticket: str) -> str:
     if status in (429, 503):
         return f"it asks us to come back later{_when(run)}: try again then"
     if status >= 500:
-        return "it failed by itself: the reason is in its own log"
+        return f"it failed, and its answer above or its own log says why: a wrong name in {key}.values can be the cause"
     if 200 <= status < 300:
         return _said_yes(last, key, about)
     return f"it does not take what was sent, and says why above: compare {key}'s values, names and secrets with {about}"

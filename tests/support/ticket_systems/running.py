@@ -15,7 +15,8 @@ name = "desk"                   # of the database
 logins = {bot = "bot-pw", alice = "alice-pw"}       # internal users with access to the project
 project = 1
 key = "…"                       # odoo19 only: an API key of bot
-# fields x_category (char) and x_confidence (float) of project.task. [odoo19]: the same for the preset odoo
+# fields x_category (char) and x_confidence (float) of project.task. [odoo19]: the same for the preset odoo, where
+# project.tags has the categories and vip
 [glpi]
 url = "http://127.0.0.1:8081"
 files = "/var/www/glpi/files/JPG"
