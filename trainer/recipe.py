@@ -78,6 +78,7 @@ class Export:
     int8: bool
     int8_pictures: int
     int8_same: float
+    cascade: int
     fastai: bool
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ticketbot.contracts.bundle import Manifest
+from ticketbot.contracts.bundle import Manifest, Stage
 from ticketbot.judge.calibration import expected_error, reliability
 from ticketbot.judge.temperature import softmax
 from trainer.data.pictures import Dataset, name_of
@@ -130,13 +130,19 @@ def _suspects(manifest: Manifest, trained: Trained, data: Dataset, measured: Mea
 
 def _network(manifest: Manifest) -> str:
     found = manifest.parity
-    stages = ", ".join(f"{one.file} ({one.input_px} px, {one.geometry})" for one in manifest.stages)
+    stages = ", ".join(f"{one.file} ({one.input_px} px, {one.geometry}{_exit(one)})" for one in manifest.stages)
     text = (
         f"<p>{escape(manifest.arch)}, weights to begin with: {escape(manifest.weights)}. Serves: {escape(stages)} in "
         f"{found['precision']}: {escape(found['reason'])}. ONNX differs from torch by {found['max_abs_diff']:.1e} at "
         f"most (logits of {found['n']} pictures).</p>"
     )
+    if "cascade" in found and manifest.stages[0].exit_threshold is None:
+        text += f"<p>No cascade: {escape(found['cascade']['reason'])}.</p>"
     return "<h2>Network</h2>" + text
+
+
+def _exit(stage: Stage) -> str:
+    return "" if stage.exit_threshold is None else f", answers from {stage.exit_threshold:.4f} on"
 
 
 def _promises(manifest: Manifest) -> str:

@@ -20,7 +20,7 @@ from ticketbot.errors import UsageError
 from ticketbot.judge import gate, metrics, temperature, thresholds
 from ticketbot.judge.calibration import expected_error, reliability
 from ticketbot.judge.engine import Engine
-from trainer import body, export
+from trainer import body, cascade, export
 from trainer.data import pictures, rendered, split
 from trainer.data.cache import Cache
 from trainer.data.pictures import Dataset, Picture, View
@@ -118,6 +118,7 @@ def concluded(
             order.recipe.export,
             cache,
             said_of(final.module, asked, shown, ground, order, cache, progress),
+            at_hand(trained.module, measured, ground, order, cache, progress),
         )
         if network.logits is not None:  # what serves is what is measured
             measured = measure(trained, network.logits, held, order)
@@ -127,6 +128,23 @@ def concluded(
         manifest = export.seal(folder, manifest, order.sign_key)
     progress.say("export", 1, 1)
     return manifest
+
+
+def at_hand(
+    module: nn.Module, measured: Measured, ground: Ground, order: Order, cache: Cache, progress: Progress
+) -> export.Hand | None:
+    """Held-out pictures, and drawn ones where those are fewer than a cascade needs; None when none is wanted."""
+    wanted, held = order.recipe.export.cascade, ground.held
+    if not wanted:
+        return None
+    some = list(held.pictures)
+    lack = wanted - len(some)
+    if lack > 0 and (drawn := rendered.unseen(cache, held.classes, wanted, progress)):
+        more = pictures.read(drawn, cache, ground.view, progress, held.classes).pictures
+        some += [more[at * len(more) // lack] for at in range(lack)]
+    shown = pictures.inputs(some, cache, ground.view) if ground.choice.arch != body.SMALL else np.zeros(0, np.uint8)
+    logits = said_of(module, some, shown, ground, order, cache, progress)
+    return export.Hand(some, ground.view, logits, cascade.limits_of(measured.thresholds, held.classes))
 
 
 def said_of(
@@ -338,7 +356,7 @@ def _manifest(
         weights=choice.weights,
         classes=data.classes,
         canonical_px=view.canonical_px,
-        stages=(bundle.Stage(network.file, view.px, view.geometry),),
+        stages=network.stages(view),
         temperature=measured.temperature,
         thresholds=measured.thresholds,
         promise={"precision": order.promise, "delta": order.delta},

@@ -206,6 +206,25 @@ def test_other_answers_than_recorded_are_refused(folder):
         golden.check(Engine(folder))
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "passes"), [(0.03, 0.0, True), (0.06, 0.0, False), (0.0, 0.03, False), (0.0, 0.0005, True)]
+)
+def test_only_what_stands_before_another_network_may_answer_a_little_differently(folder, first, last, passes):
+    stages = (Stage("model.onnx", 32, "squish", exit_threshold=0.9), Stage("second.onnx", 32, "squish"))
+    make_bundle(folder, stages=stages, golden=False)
+    (folder / "second.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    pixels = np.stack([picture(0, px=32)])
+    bundle.write(folder, bundle.read(folder, check_files=False))
+    said = Engine(folder).probabilities(pixels)
+    golden.write(folder, [(pixels, said + first), (pixels, said + last)])
+    bundle.write(folder, bundle.read(folder, check_files=False))
+    if passes:
+        golden.check(Engine(folder))
+    else:
+        with pytest.raises(BundleRefused, match="other answers here"):
+            golden.check(Engine(folder))
+
+
 def test_weights_that_are_not_numbers_are_refused(folder):
     make_bundle(folder, rule="nan")
     with pytest.raises(BundleRefused, match="finite"):

@@ -46,15 +46,18 @@ def write(folder: Path, stages: Sequence[tuple[NDArray[np.uint8], NDArray[np.flo
 
 def check(engine: Engine) -> float:
     """The largest difference between recorded and present probabilities; raises BundleRefused above the tolerance."""
-    worst = 0.0
+    worst, last = 0.0, len(engine.manifest.stages) - 1
     for number, (pixels, expected) in enumerate(_read(engine)):
         found = engine.probabilities(pixels, number)
         if expected.shape != found.shape or not np.isfinite(expected).all():
             raise BundleRefused(f"{GOLDEN}: recorded answers of stage {number} have the wrong shape or are not finite")
-        worst = max(worst, float(np.abs(found - expected).max()))
-    allowed = TOLERANCE_INT8 if engine.manifest.parity.get("precision") == "int8" else TOLERANCE
-    if not worst <= allowed:
-        raise BundleRefused(f"the golden pictures get other answers here: off by {worst:.3g}, allowed {allowed}")
+        off = float(np.abs(found - expected).max())
+        # What stands before another network is in eight bits.
+        coarse = number < last or engine.manifest.parity.get("precision") == "int8"
+        allowed = TOLERANCE_INT8 if coarse else TOLERANCE
+        if not off <= allowed:
+            raise BundleRefused(f"the golden pictures get other answers here: off by {off:.3g}, allowed {allowed}")
+        worst = max(worst, off)
     return worst
 
 

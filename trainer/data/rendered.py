@@ -40,6 +40,27 @@ def folder(cache: Cache, classes: Sequence[str], each: int, clippings: int, prog
     return top
 
 
+def unseen(cache: Cache, classes: Sequence[str], count: int, progress: Progress) -> Path | None:
+    """A folder per class with `count` pictures in all, every second one cut out, that are never learned from.
+
+    None when one of the classes cannot be drawn.
+    """
+    if not can_draw(classes):
+        return None
+    top = cache.folder / f"unseen-{_version()}" / "-".join(sorted(classes)) / str(count)
+    names = sorted(classes)
+    for number in range(count):
+        path = top / names[number % len(names)] / f"unseen-{number}.jpg"
+        if not path.exists():
+            progress.say("drawing", number, count)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            name = names[number % len(names)]
+            cut_out = name in render.CLIPPED and number // len(names) % 2
+            draw = render.clipping_jpeg if cut_out else render.render_jpeg
+            write_whole(path, draw(name, random.Random(f"unseen-{number}")))  # noqa: S311
+    return top
+
+
 def can_draw(classes: Sequence[str]) -> bool:
     return set(classes) <= set(render.CATEGORIES)
 
