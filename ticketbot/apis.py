@@ -55,11 +55,12 @@ def document() -> dict[str, Any]:
         "info": {"title": "ticketbot", "version": __version__, "description": ABOUT},
         "security": others["security"],
         "tags": [{"name": name} for name in ("classify", *(api.name for api in APIS), "inbound", "chat", "health")],
-        "paths": {**_tagged(others["paths"]), "/metrics": {"get": METRICS}, **paths},
+        "paths": _with_waits({**_tagged(others["paths"]), "/metrics": {"get": METRICS}, **paths}),
         "components": {**others["components"], "schemas": {**others["components"]["schemas"], **schemas}},
     }
 
 
+RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}}
 METRICS = {
     "operationId": "get_metrics",
     "tags": ["health"],
@@ -100,6 +101,18 @@ def _tagged(paths: dict[str, Any]) -> dict[str, Any]:
         }
         for path, item in paths.items()
     }
+
+
+def _with_waits(paths: dict[str, Any]) -> dict[str, Any]:
+    """Every call may be told to come back later, and when: while the database is away, or all places are taken."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    later = {"503": {"description": "Not now; nothing was changed", "content": problem}}
+    for path, item in paths.items():
+        for method, operation in item.items():
+            found = operation["responses"] if path == "/healthz" else {**later, **operation["responses"]}
+            waits = {code: {**found[code], "headers": RETRY_AFTER} for code in ("429", "503") if code in found}
+            item[method] = {**operation, "responses": dict(sorted({**found, **waits}.items()))}
+    return paths
 
 
 def _anchor(method: str, path: str) -> str:

@@ -132,6 +132,13 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary():
     assert all(one["summary"] and one["tags"] for one in operations)
 
 
+def test_every_call_may_be_told_to_come_back_later_and_when():
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            later = operation["responses"].get("503")
+            assert path == "/healthz" or "Retry-After" in later["headers"], path
+
+
 def test_the_document_is_served_and_the_page_shows_every_call(site):
     assert site.app.test_client().get("/api/v1/openapi.json").json == DOCUMENT
     page = site.sign_in("vera", "viewer").get("/api/v1/")
