@@ -82,8 +82,9 @@ def photograph(page, folder: Path, scheme: str, known: set[str]) -> None:
     page.goto("/label")
     page.wait_for_selector("#frame > img")
     for key in "1243":
-        page.keyboard.press(key)
-        page.wait_for_timeout(400)
+        press(page, key)
+    while not page.locator("#frame.suggests").count():  # a blind one shows less of the page
+        press(page, "s")
     settle(page)
     shoot(page, folder / f"label-{scheme}.png")
     page.keyboard.press("?")
@@ -94,6 +95,17 @@ def photograph(page, folder: Path, scheme: str, known: set[str]) -> None:
     page.wait_for_selector("#once")
     page.evaluate("document.getElementById('once').value = 'tb_0123456789ab_' + 'x'.repeat(43)")
     shoot(page, folder / f"setup-{scheme}.png", whole=True)
+
+
+def press(page, key: str) -> None:
+    """Once the picture can be seen; until the next one can."""
+    seen = (
+        "(old) => { const one = document.querySelector('#frame > img'); return one?.naturalWidth && one.src !== old }"
+    )
+    page.wait_for_function(seen, arg="")
+    old = page.locator("#frame > img").evaluate("(one) => one.src")
+    page.keyboard.press(key)
+    page.wait_for_function(seen, arg=old)
 
 
 def on_a_tablet(page, folder: Path) -> None:
@@ -121,11 +133,9 @@ def shoot(page, path: Path, *, whole: bool = False) -> None:
     data = page.screenshot(full_page=whole)
     image = Image.open(io.BytesIO(data)).convert("RGB")
     image.save(path, optimize=True)
-    # Not MAXCOVERAGE: it gives few colours of a photograph room and tints the page for it.
-    for colours in (256, 128):
-        if path.stat().st_size < MAX_BYTES:
-            break
-        image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    # FASTOCTREE keeps the few colours that mean something beside a photograph's many; MEDIANCUT makes them grey.
+    if path.stat().st_size > MAX_BYTES:
+        image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
     sys.stdout.write(f"{path.relative_to(ROOT)} {path.stat().st_size}\n")
 
 
