@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, func, literal_column, or_, select
+from sqlalchemy import SQLColumnExpression, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from ticketbot.db.conditions import UNSETTLED
@@ -50,7 +50,7 @@ def look(session: Session, settings: Settings, now: float) -> Pending:
     pending.inbound_events = count(InboundEvent.due_at, InboundEvent.due_at.is_not(None))
     settle_s = max((source.settle_s for source in settings.sources.values()), default=0.0)
     pending.settling = count(File.observed_at + settle_s, UNSETTLED)
-    pending.to_classify = count(Picture.lease_until, *unanswered(session))
+    pending.to_classify = sum(count(Picture.lease_until, *where) for where in unanswered(session))
     pending.unresolved = count(File.resolve_due_at, File.resolve_due_at.is_not(None))
     pending.undecided_tickets = count(Ticket.due_at, Ticket.due_at.is_not(None))
     pending.to_deliver, due_at = _to_deliver(session)
@@ -71,17 +71,21 @@ def _to_deliver(session: Session) -> tuple[int, float | None]:
 
 def to_classify(session: Session) -> bool:
     """Is there a picture the champion has not answered?"""
-    return session.scalar(select(Picture.sha256).where(*unanswered(session)).limit(1)) is not None
+    found = (session.scalar(select(Picture.sha256).where(*where).limit(1)) for where in unanswered(session))
+    return any(one is not None for one in found)
 
 
-def unanswered(session: Session) -> list[SQLColumnExpression[Any]]:
-    """Where-clauses of the pictures the champion has not answered; matches nothing while there is no champion."""
+def unanswered(session: Session) -> list[list[SQLColumnExpression[Any]]]:
+    """The pictures the champion has not answered, as where-clauses to be asked one after the other; none without one.
+
+    Each is a range of ix_picture_classify. With all three in one query SQLite passes over every picture that is done:
+    43 ms at 100,000 on a busy machine, once a round.
+    """
     champion = session.scalar(select(Model.id).where(Model.state == "champion"))
     if champion is None:
-        return [Picture.sha256.is_(None)]
-    # Ranges, which the index serves: "another one" would pass over every picture that is done.
-    other = or_(Picture.model_id.is_(None), Picture.model_id < champion, Picture.model_id > champion)
-    return [Picture.state == "staged", Picture.wanted, other]
+        return []
+    ranges = (Picture.model_id.is_(None), Picture.model_id < champion, Picture.model_id > champion)
+    return [[Picture.state == "staged", Picture.wanted, one] for one in ranges]
 
 
 def stuck(session: Session, dead: int | None = None) -> list[str]:
