@@ -4,7 +4,7 @@
 
 The rows join those in bench/results/latest.json, each with the machine it was measured on and how busy that was; above
 a load of one or two a ratio says little, because not every way suffers alike. --full takes large sizes (a million
-files, ten thousand copies).
+files, ten million pictures in the database, ten thousand copies).
 """
 
 import argparse
@@ -14,13 +14,14 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bench import answer, bulk, deliveries, machine, scan, serving, stage, table
+from bench import answer, bulk, deliveries, growth, machine, scan, serving, stage, table
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 BENCHES = {
     "answer": answer.rows,
     "bulk": bulk.rows,
     "deliveries": partial(deliveries.rows, 300, 2),
+    "growth": partial(growth.rows, 100_000),
     "scan": partial(scan.rows, 1_000),
     "serving": partial(serving.rows, 6),
     "stage": partial(stage.rows, 2_000),
@@ -30,6 +31,7 @@ FULL = {
     "answer": partial(answer.rows, 200),
     "bulk": partial(bulk.rows, 512),
     "deliveries": deliveries.rows,
+    "growth": partial(growth.rows, 10_000_000),
     "scan": partial(scan.rows, 20_000),
     "serving": partial(serving.rows, 30),
     "stage": stage.rows,
