@@ -37,7 +37,7 @@ bench: $(VENV)/all ## Measure against the goals; writes bench/results/latest.jso
 	$(BIN)/python -m bench.speed
 
 bench-full: $(VENV)/all ## The same at full size: a million files, ten thousand copies
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench --full $(ARGS)
 	$(BIN)/python -m bench.speed --full
 
 docs: $(VENV)/all ## Write the generated parts of docs/
