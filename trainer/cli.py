@@ -21,7 +21,7 @@ from ticketbot.errors import BundleRefused, SettingsError, TicketbotError, Usage
 from trainer import recipe as recipes
 from trainer.commands import COMMANDS
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, cache_option, secret_of, use_threads
+from trainer.options import COUNT, FILE, FOLDER, SHARE, cache_option, secret_of, use_threads
 from trainer.progress import Progress
 
 BAD_INPUT, REFUSED, FAILED = 2, 3, 1
@@ -58,11 +58,11 @@ def cli() -> None:
 )
 @click.option("--champion", type=FOLDER, help="Bundle in service, which the new one must beat.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same training.")
-@click.option("--min-per-class", type=int, help="Fewer labels in a class, and the gate refuses.")
-@click.option("--promise", type=float, default=0.95, show_default=True, help="Precision of what is tagged by itself.")
-@click.option("--delta", type=float, default=0.05, show_default=True, help="Risk that the promise is broken.")
+@click.option("--min-per-class", type=COUNT, help="Fewer labels in a class, and the gate refuses.")
+@click.option("--promise", type=SHARE, default=0.95, show_default=True, help="Precision of what is tagged by itself.")
+@click.option("--delta", type=SHARE, default=0.05, show_default=True, help="Risk that the promise is broken.")
 @click.option("--sign-key", type=FILE, help="File with a base64 ed25519 secret (32 bytes) to sign the bundle with.")
-@click.option("--threads", type=int, help="Processor threads to train with; by default as many as there are cores.")
+@click.option("--threads", type=COUNT, help="Processor threads to train with; by default as many as there are cores.")
 @click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stdout.")
 @cache_option
 def retrain(
@@ -156,9 +156,10 @@ def main() -> None:
         click.echo(f"trainer: {place}{error.strerror or error}", err=True)
         sys.exit(FAILED)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRA:
             raise
-        click.echo(f"trainer: {error.name} is not installed: pip install 'ticketbot[train]'", err=True)
+        click.echo(f"trainer: {missing} is not installed: pip install 'ticketbot[train]'", err=True)
         sys.exit(FAILED)
 
 

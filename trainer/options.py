@@ -14,6 +14,8 @@ from trainer.data.cache import default_folder
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 NEW = click.Path(path_type=Path)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+COUNT = click.IntRange(1)
 data_option = click.option(
     "--data", type=FOLDER, required=True, help="A folder with a folder per class, or a snapshot."
 )

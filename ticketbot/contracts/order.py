@@ -49,7 +49,7 @@ def read(folder: Path) -> Order:
             raise UsageError(f"{path}: format_version {value['format_version']}; this program reads {FORMAT_VERSION}")
         order = Order(**value)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if order.weights not in ("imagenet", "none", WEIGHTS):
         raise UsageError(f"{path}: weights must be imagenet, none or {WEIGHTS}, not {order.weights!r}")
     return order

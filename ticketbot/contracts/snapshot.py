@@ -76,7 +76,7 @@ def read(folder: Path) -> Snapshot:
         items = tuple(Item(**item) for item in value.pop("items"))
         snapshot = Snapshot(**{**value, "items": items, "classes": tuple(value["classes"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if snapshot.hash != declared:
         raise UsageError(f"{path}: its hash does not fit its contents; it was changed or cut")
     for item in snapshot.items:

@@ -9,7 +9,7 @@ import click
 
 from trainer import recipe as recipes
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, NEW, cache_option, recipe_option, use_threads
+from trainer.options import COUNT, FILE, FOLDER, NEW, cache_option, recipe_option, use_threads
 from trainer.progress import Progress
 
 SUSPECTS, SHEET, DECISIONS, CLEANED = "suspects.csv", "suspects.html", "decisions.csv", "cleaned.csv"
@@ -22,7 +22,7 @@ SUSPECTS, SHEET, DECISIONS, CLEANED = "suspects.csv", "suspects.html", "decision
 @click.option("--top-losses", is_flag=True, help="The article's ranking: by loss of a model that learned the labels.")
 @click.option("--most", type=click.IntRange(1), default=200, show_default=True, help="Pictures on the sheet.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same ranking.")
-@click.option("--threads", type=int, help="Processor threads; by default as many as there are cores.")
+@click.option("--threads", type=COUNT, help="Processor threads; by default as many as there are cores.")
 @click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stdout.")
 @recipe_option
 @cache_option

@@ -10,7 +10,7 @@ import click
 from ticketbot.contracts import order as contract
 from trainer import recipe as recipes
 from trainer.data.cache import Cache
-from trainer.options import FILE, FOLDER, NEW, cache_option, secret_of, use_threads
+from trainer.options import COUNT, FILE, FOLDER, NEW, cache_option, secret_of, use_threads
 from trainer.progress import Progress
 
 GATE_REFUSES = 3
@@ -20,7 +20,7 @@ GATE_REFUSES = 3
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--out", type=NEW, required=True, help="The bundle to write: a new folder.")
 @click.option("--sign-key", type=FILE, help="File with a base64 ed25519 secret (32 bytes) to sign the bundle with.")
-@click.option("--threads", type=int, help="Processor threads to train with; by default as many as there are cores.")
+@click.option("--threads", type=COUNT, help="Processor threads to train with; by default as many as there are cores.")
 @click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stdout.")
 @cache_option
 def order(

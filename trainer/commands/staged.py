@@ -12,9 +12,11 @@ import click
 from trainer import recipe as recipes
 from trainer.data.cache import Cache
 from trainer.options import (
+    COUNT,
     FILE,
     FOLDER,
     NEW,
+    SHARE,
     cache_option,
     data_option,
     recipe_option,
@@ -31,7 +33,7 @@ seed_option = click.option(
     "--seed", type=int, default=7, show_default=True, help="The same seed gives the same training."
 )
 threads_option = click.option(
-    "--threads", type=int, help="Processor threads to train with; by default as many as there are cores."
+    "--threads", type=COUNT, help="Processor threads to train with; by default as many as there are cores."
 )
 
 
@@ -99,8 +101,8 @@ def fit(out: Path, recipe: Path | None, threads: int | None, cache: Path, **aske
 )
 @click.option("--out", type=NEW, required=True, help="The bundle to write: a new folder.")
 @click.option("--champion", type=FOLDER, help="Bundle in service, which this one must beat.")
-@click.option("--promise", type=float, default=0.95, show_default=True, help="Precision of what is tagged by itself.")
-@click.option("--delta", type=float, default=0.05, show_default=True, help="Risk that the promise is broken.")
+@click.option("--promise", type=SHARE, default=0.95, show_default=True, help="Precision of what is tagged by itself.")
+@click.option("--delta", type=SHARE, default=0.05, show_default=True, help="Risk that the promise is broken.")
 @click.option("--sign-key", type=FILE, help="File with a base64 ed25519 secret (32 bytes) to sign the bundle with.")
 @ground_options
 def export(

@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ticketbot.errors import StorageError
 
 VERSION = "1"  # changes when imaging.decode or imaging.resize give other pixels
 
@@ -31,12 +34,18 @@ class Cache:
             return None
 
     def put(self, kind: str, sha256: str, array: NDArray) -> None:
+        """Raises StorageError: full or read-only, which is no fault of the picture's."""
         path = self._path(kind, sha256)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with open(temporary, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+            os.replace(temporary, path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise StorageError(f"the cache {self.folder} (--cache) cannot be written: {error.strerror}") from error
 
     def of(self, kind: str, sha256: str, make: Callable[[], NDArray]) -> NDArray:
         """The entry, made when it is not there."""
