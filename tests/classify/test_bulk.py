@@ -141,6 +141,18 @@ def test_new_pictures_come_before_those_an_older_model_answered(db, settings, wo
     assert len(claims) == 4
 
 
+def test_the_last_pictures_are_shared_by_those_who_work_at_the_same_time(db, settings):
+    """classify.batch is 4: of 9 pictures two workers take 4, 3, 1 and 1, not 4, 4 and 1."""
+    put_model(db, settings, "m1")
+    for seed in range(9):
+        stage_colour(db, settings, 0, seed=seed)
+    taken = []
+    while claims := module.claim(db, settings, "m1", 2000.0, sharers=2):
+        taken.append(len(claims))
+    assert taken == [4, 3, 1, 1]
+    assert [len(module.claim(db, settings, "m1", 9000.0)) for _ in range(3)] == [4, 4, 1]
+
+
 def test_a_worker_with_an_overtaken_model_does_not_undo_the_new_ones_answers(db, settings, work):
     put_model(db, settings, "m1")
     late = Serving(db, settings)

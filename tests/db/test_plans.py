@@ -69,7 +69,7 @@ def resolve(db, settings):
 
 def claim_pictures(db, settings):
     stage(db, settings)
-    assert len(bulk.claim(db, settings, "m", time.time() + 120)) == 1
+    assert len(bulk.claim(db, settings, "m", time.time() + 120, sharers=2)) == 1
 
 
 def claim_the_past(db, settings):

@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot import measures
@@ -82,7 +83,8 @@ class Bulk:
     ) -> None:
         self.db, self.settings, self.serving, self.decoders = db, settings, serving, decoders
         self.announce, self.now = announce, now
-        self.take, self.threads = take or claim, threads or settings.classify.workers
+        self.threads = threads or settings.classify.workers
+        self.take = take or partial(claim, sharers=self.threads)
 
     def run(self, stopping: threading.Event | None = None, limit: int | None = None) -> dict[str, int]:
         """Work until nothing is left (or `limit` batches a thread, or told to stop).
@@ -183,22 +185,30 @@ class Bulk:
 
 
 def claim(
-    db: Database, settings: Settings, model_id: str, now: float, only: Sequence[str] | None = None
+    db: Database, settings: Settings, model_id: str, now: float, only: Sequence[str] | None = None, sharers: int = 1
 ) -> list[Claim]:
     """Take the next batch of wanted pictures without an answer of this model; [] when there is none.
 
-    New pictures come before those that an older model answered. only: of these.
+    New pictures come before those that an older model answered. only: of these. sharers: who work at the same time;
+    of the last pictures each takes a share of what is left, else one would have a whole batch while others have none.
     """
     found: list[Any] = []
     mine = [] if only is None else [Picture.sha256.in_(only)]
     over = is_over(Picture.lease_until, now, settings.classify.lease_s)
+    batch = settings.classify.batch
     with db.write() as session:
-        for some in to_do(model_id, is_champion(session, model_id)):
+        conditions = [
+            (Picture.state == "staged", Picture.wanted, some, over, *mine)
+            for some in to_do(model_id, is_champion(session, model_id))
+        ]
+        if sharers > 1:
+            batch = min(batch, max(1, -(-_waiting(session, conditions, batch * sharers) // sharers)))
+        for condition in conditions:
             query = (
                 select(Picture.sha256, Picture.token)
-                .where(Picture.state == "staged", Picture.wanted, some, over, *mine)
+                .where(*condition)
                 .order_by(Picture.model_id, Picture.staged_at)
-                .limit(settings.classify.batch - len(found))
+                .limit(batch - len(found))
             )
             found += session.execute(db.for_claim(query)).all()
         session.execute(
@@ -208,6 +218,15 @@ def claim(
         )
         failpoint("classify.claim")
     return [Claim(sha256, token + 1) for sha256, token in found]
+
+
+def _waiting(session: Session, conditions: Sequence[Sequence[Any]], most: int) -> int:
+    """How many pictures there are by these conditions, counted up to `most`."""
+    found = 0
+    for condition in conditions:
+        some = select(Picture.sha256).where(*condition).limit(most - found).subquery()
+        found += session.scalar(select(func.count()).select_from(some)) or 0
+    return found
 
 
 def due(
