@@ -6,7 +6,7 @@ A real browser, scripted keys. Key to next picture is measured inside the page: 
 the next picture stands. The goals of people (60 labels a minute one at a time, 120 in the grid) leave the machine a
 twentieth of that time. Then the weight of each page without its pictures, and the time the server takes for each page
 and each call of the label pages, with a tenth of the pictures and with all; half of them are labelled, those the model
-is least sure of, as it comes when people work through the queue.
+is least sure of, as it comes when people work through the queue, and up to 10,000 of the labels are suspect.
 """
 
 import argparse
@@ -41,11 +41,17 @@ from ticketbot.db.models import (
     Suspect,
     Ticket,
 )
+from ticketbot.operate import classes, endpoints
 from ticketbot.render import render_jpeg
 from ticketbot.web.tally import Tallies
 
 MODEL = "20261118-champion"
-PAGES = ("/", "/label", "/label/grid", "/clean", "/tickets", "/models", "/try")
+SUSPECTS = 10_000
+PAGES = (
+    "/", "/label", "/label/grid", "/clean", "/clean?list=conflicts", "/clean?list=opinions", "/tickets",
+    "/tickets/of?at=&ticket=T-7", "/models", "/try", "/setup", "/setup/endpoints", "/setup/classes", "/setup/audit",
+    "/account",
+)  # fmt: skip
 CALLS = ("/label/next", "/label/alike", "/clean/next")
 PAGE = "abcdef0123456789"
 RUNS = 9
@@ -120,7 +126,7 @@ def rows(keys=300, staged=50_000, total=100_000):
 
 def by_keys(browser, site, address, keys):
     """-> (ms of each key one at a time, ms of each page of look-alikes, ms of it a label)"""
-    site.person("rita")
+    site.person("rita", "admin")
     page = signed_in(browser, address, "#frame > img", "/label")
     page.wait_for_selector("#frame > img")
     press(page, keys, lambda number: "1234"[number % 4], 100)
@@ -185,7 +191,7 @@ def weights_of(browser, address):
 def server_ms(folder, total):
     """{page or call: median ms of its requests} with so many pictures, half of them labelled."""
     with site_of(folder, total, labelled=total // 2, serve=False) as (site, _):
-        site.person("rita")
+        site.person("rita", "admin")
         browser = site.sign_in("rita")
         bodies = {"/clean/next": {"list": "suspects"}, "/label/alike": {"n": 24}}
         deeds = {path: lambda path=path: browser.get(path) for path in PAGES}
@@ -213,7 +219,7 @@ def site_of(folder, n, *, labelled, serve=True):
     settings = make_settings(folder, {"web.port": 0, "review.blind_share": 0.1, "sources.erp.root": "/srv/erp/attach"})
     db = connect(settings.database_url)
     migrate.upgrade(db)
-    site = Site(db, settings, STAGES)
+    site = Site(db, settings, (*STAGES, endpoints.blueprint, classes.blueprint))
     site.clock.now = time.time()
     site.services.tallies = Tallies()
     equip(site, decoders=2)
@@ -277,8 +283,9 @@ def fill_suspects(session, hashes, now):
     session.flush()
     put(session, Suspect, (
         {"cleaning_id": 1, "rank": number + 1, "sha256": sha256, "label": "screens", "suggested": "errors",
-         "p_label": number / 1e5, "p_suggested": 0.9, "cluster": number // 3, "conflict": False}
-        for number, sha256 in enumerate(hashes[:2000])
+         "p_label": number / 1e5, "p_suggested": 0.9, "cluster": number // 3,
+         "conflict": number // 3 % 5 == 0}
+        for number, sha256 in enumerate(hashes[:SUSPECTS])
     ))  # fmt: skip
 
 
