@@ -1,5 +1,6 @@
 """Whatever is broken: is it one sentence and an exit code, never a stack trace?"""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from tests.support.shelf import put_model
 from tests.support.world import ROOT, World
 from ticketbot.cli import main
 from ticketbot.db import connect
+from ticketbot.db.models import Audit
 from ticketbot.retrain import shelf
 
 
@@ -35,8 +37,13 @@ def said(world, *command):
         ("[general]", '[chat]\nweekly = "monday"\n[general]', "chat.weekly = "),
         ("[general]", '[endpoints.e]\nurl = "https://x.example"\npreset = "none"\n[general]', "no preset 'none'"),
         ('root = "attach"', 'root = "attach"\npath = "("', "not a regular expression"),
-        ('url = ""', 'url = "nonsense"', "database"),
-        ('url = ""', 'url = "oracle://x/y"', "database"),
+        ('url = ""', 'url = "nonsense"', "database.url must begin with postgresql+psycopg:// or sqlite:///"),
+        ('url = ""', 'url = "oracle://x/y"', "database.url must begin with"),
+        ('url = ""', 'url = "mysql+pymysql://x@127.0.0.1:9/y"', "database.url must begin with"),
+        ('url = ""', 'url = "postgresql+psycopg://x@127.0.0.1:port/y"', "database.url cannot be read"),
+        ('data_dir = "var"', 'data_dir = "v\\u0000r"', "general.data_dir holds a zero byte"),
+        ('root = "attach"', 'root = "a\\u0000b"', "sources.erp.root holds a zero byte"),
+        ('data_dir = "var"', 'data_dir = "ticketbot.toml"', "ticketbot.toml cannot be made: File exists"),
     ],
 )
 @pytest.mark.parametrize("command", ["once", "serve"])
@@ -164,3 +171,18 @@ def test_a_demo_whose_table_could_not_be_written_says_so_first(tmp_path):
     )
     assert done.exit_code == 1 and "x.json: No such file or directory" in done.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_user_without_a_name(world, monkeypatch):
+    """A container that runs as any uid: nobody is in /etc/passwd."""
+
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    code, words = said(world, "pause")
+    assert code == 0, words
+    db = connect(world.settings.database_url)
+    with db.read() as session:
+        assert [row.who for row in session.query(Audit)] == [f"uid {os.getuid()}"]
+    db.close()

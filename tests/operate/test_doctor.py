@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -343,6 +344,19 @@ def test_https_without_a_word_about_the_proxy(world):
 def test_a_trainer_that_is_not_there(world):
     world.config.write_text(world.config.read_text() + '[retrain]\ncommand = ["/nowhere/python"]\n')
     assert only_fault(world).startswith("trainer: retrain.command starts /nowhere/python")
+
+
+@pytest.mark.parametrize("key", ["recipe", "sign_key"])
+def test_a_file_of_the_trainer_that_is_not_there(world, key):
+    world.config.write_text(world.config.read_text() + f'[retrain]\n{key} = "nosuch"\n')
+    assert only_fault(world) == f"trainer: retrain.{key} names {world.folder}/nosuch, which cannot be read"
+
+
+def test_a_staging_area_that_is_none(world):
+    staging = world.settings.data_dir / "staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.write_text("x")
+    assert "staging: Not a directory" in only_fault(world)
 
 
 def test_what_is_stuck_is_a_fault_too(world):

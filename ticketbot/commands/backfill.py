@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import asdict
 
@@ -10,7 +9,7 @@ import click
 
 from ticketbot.classify import backfill as backfilling
 from ticketbot.classify.backfill import Standing
-from ticketbot.commands.common import json_option, open_app, progress, say
+from ticketbot.commands.common import json_option, open_app, progress, say, whoami
 
 LOOK_S = 2.0
 
@@ -42,7 +41,7 @@ def backfill(context: click.Context, wait: bool, as_json: bool) -> None:
 def start(context: click.Context, again: bool) -> None:
     """Begin: every picture of the past that the model has not answered."""
     app = open_app(context)
-    click.echo(in_words(backfilling.start(app.db, getpass.getuser(), app.now(), again=again)))
+    click.echo(in_words(backfilling.start(app.db, whoami(), app.now(), again=again)))
 
 
 @backfill.command("stop")
@@ -50,7 +49,7 @@ def start(context: click.Context, again: bool) -> None:
 def stop(context: click.Context) -> None:
     """Take no more pictures; what is done is kept."""
     app = open_app(context)
-    backfilling.stop(app.db, getpass.getuser(), app.now())
+    backfilling.stop(app.db, whoami(), app.now())
 
 
 @backfill.command("resume")
@@ -58,7 +57,7 @@ def stop(context: click.Context) -> None:
 def resume(context: click.Context) -> None:
     """Go on where it was stopped."""
     app = open_app(context)
-    backfilling.resume(app.db, getpass.getuser(), app.now())
+    backfilling.resume(app.db, whoami(), app.now())
 
 
 def in_words(found: Standing | None) -> str:

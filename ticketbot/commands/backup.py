@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from ticketbot.commands.common import json_option, load_settings, progress, say
+from ticketbot.commands.common import json_option, load_settings, progress, say, whoami
 from ticketbot.errors import UsageError
 from ticketbot.operate import plainly
 from ticketbot.settings import config_file
@@ -48,7 +47,7 @@ def backup(context: click.Context, out: Path | None, pictures: bool, keep: int |
     made = backups.make(db, settings, config, folder.absolute(), time.time(), pictures=pictures)
     try:
         if made.schema == migrate.head(db):  # in a database of another version nothing is written
-            backups.note(db, folder.absolute(), getpass.getuser(), time.time())
+            backups.note(db, folder.absolute(), whoami(), time.time())
     except SQLAlchemyError as error:  # read-only or full: then a backup is wanted most
         progress(f"the backup is good, but the database could not take a note of it: {plainly.of_database(error)}")
     removed = [str(one) for one in backups.tidy(settings, keep, time.time())] if keep else []
@@ -86,7 +85,7 @@ def restore(context: click.Context, folder: Path, staging: Path | None, check: b
         say(found, as_json, f"{folder} is whole: version {found['version']}, schema {found['schema']}, {rows} rows")
         return
     settings = load_settings(context)
-    report = restoring.restore(settings, folder.absolute(), time.time(), who=getpass.getuser(), staging=staging)
+    report = restoring.restore(settings, folder.absolute(), time.time(), who=whoami(), staging=staging)
     words = (
         f"{report.rows} rows, {report.models} models and {report.pictures} pictures are back; schema {report.schema}"
     )

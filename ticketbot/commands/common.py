@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +32,14 @@ def open_app(context: click.Context) -> App:
     app = App(load_settings(context))
     context.call_on_close(app.close)
     return app
+
+
+def whoami() -> str:
+    """Who types this, for the log of deeds; a number where the user has no name, as in a container with any uid."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def say(value: Any, as_json: bool, text: Callable[[Any], str] | str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import uuid
 from typing import Any
 
 import click
 from sqlalchemy import select
 
-from ticketbot.commands.common import json_option, open_app, say, table
+from ticketbot.commands.common import json_option, open_app, say, table, whoami
 from ticketbot.db.models import ANSWER_STATES, Answer
 from ticketbot.deliver import admin, alerts
 
@@ -20,7 +19,7 @@ from ticketbot.deliver import admin, alerts
 def pause(context: click.Context, endpoint: str) -> None:
     """Send nothing more, to anybody or to ENDPOINT, until `ticketbot resume`. Nothing is lost."""
     app = open_app(context)
-    admin.pause(app.db, getpass.getuser(), app.now(), endpoint)
+    admin.pause(app.db, whoami(), app.now(), endpoint)
 
 
 @click.command()
@@ -29,7 +28,7 @@ def pause(context: click.Context, endpoint: str) -> None:
 def resume(context: click.Context, endpoint: str) -> None:
     """Undo `ticketbot pause`: what waited goes out in order."""
     app = open_app(context)
-    admin.resume(app.db, getpass.getuser(), app.now(), endpoint)
+    admin.resume(app.db, whoami(), app.now(), endpoint)
 
 
 @click.group(invoke_without_command=True)
@@ -63,7 +62,7 @@ def answers(
 def redeliver(context: click.Context, ids: tuple[str, ...], key: str | None) -> None:
     """Send these answers again, under their old webhook-id."""
     app = open_app(context)
-    count = admin.redeliver(app.db, key or uuid.uuid4().hex, getpass.getuser(), app.now(), ids=ids)
+    count = admin.redeliver(app.db, key or uuid.uuid4().hex, whoami(), app.now(), ids=ids)
     click.echo(f"{count} will be sent again")
 
 
@@ -92,7 +91,7 @@ def endpoints(context: click.Context, as_json: bool) -> None:
 def new_secret(context: click.Context, name: str) -> None:
     """Make a new secret for endpoint NAME and print it this once. The old one signs too for 24 hours."""
     app = open_app(context)
-    click.echo(admin.rotate_secret(app.db, app.settings, name, getpass.getuser(), app.now()))
+    click.echo(admin.rotate_secret(app.db, app.settings, name, whoami(), app.now()))
 
 
 @endpoints.command("release")
@@ -101,7 +100,7 @@ def new_secret(context: click.Context, name: str) -> None:
 def release(context: click.Context, name: str) -> None:
     """Send what endpoint NAME held back while it was in dry run."""
     app = open_app(context)
-    counts = admin.release(app.db, app.settings, name, getpass.getuser(), app.now())
+    counts = admin.release(app.db, app.settings, name, whoami(), app.now())
     click.echo(f"{counts['released']} released, {counts['cancelled']} replaced by newer ones")
 
 
@@ -111,4 +110,4 @@ def release(context: click.Context, name: str) -> None:
 def enable(context: click.Context, name: str) -> None:
     """Switch on an endpoint that was switched off after long failure; what waited goes out, oldest first."""
     app = open_app(context)
-    admin.enable(app.db, name, getpass.getuser(), app.now())
+    admin.enable(app.db, name, whoami(), app.now())

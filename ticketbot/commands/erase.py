@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 import click
 
-from ticketbot.commands.common import json_option, open_app, say
+from ticketbot.commands.common import json_option, open_app, say, whoami
 from ticketbot.errors import UsageError
 
 
@@ -34,7 +33,7 @@ def erase(
         raise UsageError(f"there is no source {source!r}; sources: {', '.join(sorted(app.settings.sources)) or 'none'}")
     before = None if days is None else app.now() - days * operation.DAY_S
     wanted = operation.Wanted(user, source, before)
-    report = operation.erase(app.db, app.settings, wanted, who=getpass.getuser(), now=app.now(), dry_run=dry_run)
+    report = operation.erase(app.db, app.settings, wanted, who=whoami(), now=app.now(), dry_run=dry_run)
     if not dry_run:
         operation.compact(app.db)
     say(vars(report), as_json, _in_words)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
 
-from ticketbot.commands.common import json_option, open_app, say
+from ticketbot.commands.common import json_option, open_app, say, whoami
 
 
 @click.group()
@@ -28,7 +27,7 @@ def import_labels(context: click.Context, path: Path, who: str | None, as_json: 
     from ticketbot import flow
 
     app = open_app(context)
-    report = flow.import_labels(app, path, who or getpass.getuser())
+    report = flow.import_labels(app, path, who or whoami())
     result = vars(report)
     refused = [f"  {name}: {why}" for name, why in report.refused]
     say(result, as_json, "\n".join([f"{report.labelled} labelled, {len(refused)} refused", *refused]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ticketbot.commands.common import json_option, open_app, progress, say, table
+from ticketbot.commands.common import json_option, open_app, progress, say, table, whoami
 from ticketbot.db.models import Model
 
 
@@ -38,7 +37,7 @@ def import_model(context: click.Context, folder: Path, promoted: bool) -> None:
     from ticketbot.retrain import shelf
 
     app = open_app(context)
-    click.echo(shelf.bring(app.db, app.settings, folder, promoted=promoted, who=getpass.getuser(), now=app.now()))
+    click.echo(shelf.bring(app.db, app.settings, folder, promoted=promoted, who=whoami(), now=app.now()))
 
 
 @models.command("promote")
@@ -50,7 +49,7 @@ def promote(context: click.Context, model_id: str, reason: str) -> None:
     from ticketbot.retrain import shelf
 
     app = open_app(context)
-    shelf.promote(app.db, app.settings, model_id, who=getpass.getuser(), reason=reason, now=app.now())
+    shelf.promote(app.db, app.settings, model_id, who=whoami(), reason=reason, now=app.now())
     click.echo(f"{model_id} is the champion")
 
 
@@ -62,7 +61,7 @@ def rollback(context: click.Context, reason: str) -> None:
     from ticketbot.retrain import shelf
 
     app = open_app(context)
-    back = shelf.rollback(app.db, app.settings, who=getpass.getuser(), reason=reason, now=app.now())
+    back = shelf.rollback(app.db, app.settings, who=whoami(), reason=reason, now=app.now())
     click.echo(f"{back} is the champion")
 
 
@@ -89,7 +88,7 @@ def retrain(context: click.Context, where: str | None, as_json: bool) -> None:
         app.db,
         settings,
         app.decoders,
-        cause=f"command by {getpass.getuser()}",
+        cause=f"command by {whoami()}",
         asked=True,
         now=app.now,
         stopping=app.stopping,

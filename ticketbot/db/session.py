@@ -19,7 +19,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
-from ticketbot.errors import SettingsError
+from ticketbot.errors import SettingsError, StorageError
 
 BUSY_TIMEOUT_MS = 10_000
 # Our own transactions last milliseconds: who holds the lock for a second is in trouble.
@@ -105,12 +105,16 @@ class Database:
 
     def _engine(self, begin: str, synchronous: str = "FULL") -> Engine:
         if not self.is_sqlite:
+            if not self.url.startswith("postgresql"):
+                raise SettingsError("database.url must begin with postgresql+psycopg:// or sqlite:///")
             try:
                 options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
                 return create_engine(self.url, connect_args=_patience(self.url), **options)
             except ModuleNotFoundError as error:
                 do = "pip install 'ticketbot[postgres]', and begin it with postgresql+psycopg://"
                 raise SettingsError(f"database.url needs {error.name}, which is not installed: {do}") from None
+            except ValueError as error:  # of a port that is no number
+                raise SettingsError(f"database.url cannot be read: {error}") from None
         engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
         @event.listens_for(engine, "connect")
@@ -187,5 +191,9 @@ def _file_system(folder: Path) -> str:
 def connect(url: str, *, make_folder: bool = True) -> Database:
     """Open a database; for SQLite its folder is made."""
     if make_folder and url.startswith("sqlite:///"):
-        os.makedirs(Path(url.removeprefix("sqlite:///").split("?")[0]).absolute().parent, exist_ok=True)
+        folder = Path(url.removeprefix("sqlite:///").split("?")[0]).absolute().parent
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"the folder {folder} cannot be made: {error.strerror}") from None
     return Database(url)

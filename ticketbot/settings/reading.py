@@ -57,6 +57,7 @@ def made(values: dict[str, Any], base: Path) -> Settings:
     for name in ("general", "source", "endpoint"):
         if not isinstance(values[name], dict):
             raise SettingsError(f"{name} = {values[name]!r}: write a section [{name}]")
+    _no_zero_bytes(values)
     _spools(values)
     _expand(values, "source", "sources", "root")
     _expand(values, "endpoint", "endpoints", "url")
@@ -135,6 +136,15 @@ def _toml_value(text: str) -> Any:
         except tomllib.TOMLDecodeError:
             return text
     return text
+
+
+def _no_zero_bytes(value: Any, key: str = "") -> None:
+    """A zero byte is in no path, address or name; the system's calls would fail on it in odd places."""
+    if isinstance(value, str) and "\0" in value:
+        raise SettingsError(f"{key} holds a zero byte")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        _no_zero_bytes(part, f"{key}.{name}" if key else str(name))
 
 
 def _spools(values: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,11 @@ def champion(patient: Patient) -> Iterator[Finding]:
 def trainer(patient: Patient) -> Iterator[Finding]:
     command = patient.settings.retrain.command
     program = command[0].replace("{python}", sys.executable)
+    for key in ("recipe", "sign_key"):
+        path = getattr(patient.settings.retrain, key)
+        if path and not os.access(path, os.R_OK):
+            yield fault("trainer", f"retrain.{key} names {path}, which cannot be read", f"correct retrain.{key}")
+            return
     if shutil.which(program) is None:
         yield fault("trainer", f"retrain.command starts {program}, which is not there", "correct retrain.command")
     elif command[:1] == ("{python}",) and importlib.util.find_spec("torch") is None:

@@ -61,6 +61,13 @@ def data_folder(patient: Patient) -> Iterator[Finding]:
     except OSError as error:
         yield fault("data folder", f"{me()} cannot write to {folder}: {error.strerror}", f"chown -R {me()} {folder}")
         return
+    staging = folder / "staging"
+    try:
+        with tempfile.TemporaryFile(dir=staging if staging.exists() else folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        yield fault("data folder", f"{me()} cannot write to {staging}: {error.strerror}", f"chown -R {me()} {folder}")
+        return
     open_to_all = [name for name in SECRET_FILES if (folder / name).is_file() and _others_may_read(folder / name)]
     if open_to_all:
         paths = " ".join(str(folder / name) for name in open_to_all)
