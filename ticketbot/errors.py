@@ -104,6 +104,7 @@ class NotReady(TicketbotError):
     """Something must be done first; the text says what."""
 
     code = "no_model"
+    wait_s = 60.0  # a person or a training does it, not the next second
 
 
 class StorageError(TicketbotError):

@@ -15,6 +15,8 @@ from typing import Any
 from flask import Flask, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -64,6 +66,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(TicketbotError, _known)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
+    for lost in (OperationalError, InterfaceError, PoolExhausted):
+        app.register_error_handler(lost, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -127,9 +131,18 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
+def _database(error: Exception) -> Response:
+    """Down, locked, full or restarting: it passes, so 503 and not 500. Nothing was changed: the transaction is gone."""
+    return _ours("busy", error)
+
+
 def _unexpected(error: Exception) -> Response:
+    return _ours("internal", error)
+
+
+def _ours(code: str, error: Exception) -> Response:
     g.setdefault("caller", None)  # the error page must not ask a database that may be down
     error_id = secrets.token_hex(6)
     log.error("unexpected error %s", error_id, exc_info=error, extra={"error_id": error_id})
     detail = _("Something went wrong on our side. The administrator finds it in the log by this id.")
-    return answer("internal", detail, error_id=error_id)
+    return answer(code, detail, error_id=error_id)
