@@ -56,6 +56,19 @@ def test_the_same_bundle_twice_is_one_and_another_of_that_name_is_a_conflict(db,
         register(db, settings, "m1", shift=1)
 
 
+@pytest.mark.parametrize("extra", ["export.pkl", ".hidden", "readme.txt"])
+def test_a_file_that_the_manifest_does_not_list_is_not_brought_along(db, settings, extra):
+    made = settings.data_dir / "made" / "m1"
+    make_bundle(made, model_id="m1")
+    (made / extra).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(BundleRefused, match="not in its manifest"):
+        shelf.register(db, settings, made)
+    assert states(db) == {} and not shelf.folder_of(settings, "m1").exists()
+    (made / extra).unlink()
+    shelf.register(db, settings, made)
+    assert states(db) == {"m1": "challenger"}
+
+
 def test_a_row_lost_to_a_kill_is_made_up_for(db, settings):
     register(db, settings, "m1")
     with db.write() as session:

@@ -162,6 +162,15 @@ def check_hashes(folder: Path, manifest: Manifest) -> None:
             raise BundleRefused(f"{name} is not the file the manifest was made for (its sha256 differs)")
 
 
+def check_nothing_else(folder: Path, manifest: Manifest) -> None:
+    """Nothing lies in the folder that the manifest does not list: no hash and no signature would speak of it.
+
+    Raises BundleRefused.
+    """
+    for name in sorted({path.name for path in folder.iterdir()} - {*manifest.files, MANIFEST}):
+        raise BundleRefused(f"{name!r} is in the bundle, but not in its manifest")
+
+
 def _check(manifest: Manifest) -> None:
     def need(condition: bool, message: str) -> None:
         if not condition:

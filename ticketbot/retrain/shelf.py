@@ -58,10 +58,11 @@ def listed(db: Database) -> list[Model]:
 def register(db: Database, settings: Settings, source: Path, reason: str = "") -> Manifest:
     """Put a bundle on the shelf as a challenger. The same one again changes nothing.
 
-    Raises BundleRefused (hashes, classes, signature, golden pictures, first run), Conflict for another bundle of the
-    same id.
+    Raises BundleRefused (hashes, files that are not listed, classes, signature, golden pictures, first run), Conflict
+    for another bundle of the same id.
     """
     manifest = bundle.read(source)
+    bundle.check_nothing_else(source, manifest)
     place = folder_of(settings, manifest.model_id)
     if not place.is_dir():
         _bring(settings, source, place)
