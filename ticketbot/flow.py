@@ -227,8 +227,10 @@ def sweep(app: App) -> dict[str, Counts]:
 
 
 def tidy(app: App) -> Counts:
-    """The nightly clean-up: what is kept for too long, models nobody needs, renderings nobody looked at, old slots."""
+    """The nightly clean-up: what is kept for too long, models nobody needs, renderings nobody looked at, old slots, a
+    database log that grew."""
     forget_old_slots(app.db, app.now())
+    app.db.shrink_log()
     too_old = erase.too_old(app.settings, app.now())
     erased = erase.erase(app.db, app.settings, too_old, who="staging.keep_days", now=app.now()) if too_old else None
     return {

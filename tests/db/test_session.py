@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import select, text, update
 
 from ticketbot.db import connect
-from ticketbot.db.models import Lease, Switch
+from ticketbot.db.models import Base, Lease, Switch
 
 
 def test_a_write_session_commits_at_the_end(db):
@@ -91,4 +91,20 @@ def test_a_new_file_that_another_is_writing_is_waited_for(tmp_path):
         assert session.scalar(text("PRAGMA journal_mode")) == "wal"
     end.join()
     other.close()
+    database.close()
+
+
+def test_a_log_that_grew_is_cut_when_nobody_reads_and_left_when_somebody_does(tmp_path):
+    database = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    Base.metadata.create_all(database.engine)
+    log = tmp_path / "new.db-wal"
+    with database.read() as session:
+        session.execute(text("SELECT count(*) FROM switch")).scalar()
+        with database.write() as writing:
+            writing.add(Switch(name="x", value="y" * 100_000, who="me", at=1.0))
+        assert not database.shrink_log(), "a reader still needs it"
+    assert log.stat().st_size > 100_000
+    assert database.shrink_log() and log.stat().st_size == 0
+    with database.read() as session:
+        assert len(session.get(Switch, "x").value) == 100_000
     database.close()

@@ -89,6 +89,21 @@ class Database:
             return False
         return True
 
+    def shrink_log(self) -> bool:
+        """Move SQLite's log (WAL) into the database and cut it to nothing; it only ever grows by itself.
+
+        False when somebody reads or writes just now: then it is done another time. PostgreSQL does it by itself.
+        """
+        if not self.is_sqlite:
+            return True
+        own = sqlite3.connect(self.path, timeout=LOCK_PATIENCE_S, isolation_level=None)
+        try:
+            return own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        except sqlite3.Error:
+            return False
+        finally:
+            own.close()
+
     @property
     def path(self) -> str:
         """SQLite's file."""
