@@ -163,15 +163,15 @@ def test_a_signal_that_raises_in_the_loop_is_a_clean_stop(tmp_path, monkeypatch)
     db.close()
 
 
-HEAVY = b"GET /classify-slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+HEAVY = b"GET /classify-slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer %d\r\n\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-def asked(server, count):
-    """Connections that have asked for something heavy and wait."""
+def asked(server, count, caller=None):
+    """Connections that have asked for something heavy and wait: each another caller's, unless one is named."""
     peers = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(count)]
-    for peer in peers:
-        peer.sendall(HEAVY)
+    for number, peer in enumerate(peers):
+        peer.sendall(HEAVY % (number if caller is None else caller))
     return peers
 
 
@@ -212,7 +212,7 @@ def test_one_too_many_is_told_at_once_when_to_come_back(busy):
     server, slow_one = busy
     peers = full(server, slow_one) + asked(server, 2)
     until(lambda: waiting(server) == 2)
-    answer = talk(server, HEAVY)
+    answer = talk(server, HEAVY % 9)
     assert status(answer) == 503
     assert b"Retry-After: 2\r\n" in answer
     assert b"application/problem+json" in answer and b'"code": "busy"' in answer
@@ -230,3 +230,17 @@ def test_one_that_waited_too_long_is_refused_and_not_worked_on(busy):
     slow_one.go_on.set()
     assert [status(said(peer)) for peer in peers] == [200] * 4
     assert status(said(late)) == 503
+
+
+def test_one_caller_never_has_all_places(busy, monkeypatch):
+    """Four threads, so three of one caller's: somebody else is answered while all of those hang."""
+    monkeypatch.setattr(serving, "WAITING", 64)
+    server, slow_one = busy
+    until(lambda: server._server.task_dispatcher._heavy.active_count == 0)
+    many = asked(server, 10, caller=1)
+    until(lambda: len(slow_one.inside) == 3 and waiting(server) == 7)
+    (other,) = asked(server, 1, caller=2)
+    until(lambda: len(slow_one.inside) == 4)
+    slow_one.go_on.set()
+    assert [status(said(peer)) for peer in [other, *many]] == [200] * 11
+    assert not server._server.task_dispatcher._inside

@@ -2,7 +2,8 @@
 
 waitress counts header bytes but not header lines; `Parser` adds that. It has one queue without an end; `Lanes` makes
 two of it: pictures to be classified wait in one of their own, so that no page and no /healthz stands behind them, and
-when too many wait already, or one has waited for too long, the answer is 503 with Retry-After.
+when too many wait already, or one has waited for too long, the answer is 503 with Retry-After. One caller never has all
+threads of that lane: addresses that answer slowly would keep everybody else out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import logging
 import math
 import threading
 import time
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -36,6 +39,8 @@ HEAVY = "/classify"
 WAITING = 64
 # Threads for each inference at once: while one infers, others fetch and decode.
 LOOKED_AFTER = 4
+# Of them, one caller's at most.
+SHARE = 0.75
 
 # One line for each request that finds another one before it.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -82,13 +87,21 @@ class Overloaded(Error):
 
 
 class Lanes:
-    """waitress's threads, twice: for what is quick, and for HEAVY, of which at most WAITING wait, for `queue_s`."""
+    """waitress's threads, twice: for what is quick, and for HEAVY, of which at most WAITING wait, for `queue_s`.
+
+    A caller is who sends one Authorization header or cookie, else an address.
+    """
 
     def __init__(self, quick: int, heavy: int, queue_s: float) -> None:
         self.queue_s = queue_s
         self._quick, self._heavy = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
         self._quick.set_thread_count(quick)
         self._heavy.set_thread_count(heavy)
+        self._each = max(1, int(heavy * SHARE))
+        self._lock = threading.Lock()
+        self._inside: Counter[str] = Counter()
+        # Those for whom their caller's share is used up.
+        self._held: dict[str, deque[_InLine]] = {}
 
     def add_task(self, channel: HTTPChannel) -> None:
         request = channel.requests[0]
@@ -98,31 +111,66 @@ class Lanes:
             request.error = Overloaded(self.queue_s)
             self._quick.add_task(channel)
         else:
-            self._heavy.add_task(_InLine(channel, self.queue_s))
+            self._enter(_InLine(channel, self.queue_s, self._left))
 
     @property
     def waiting(self) -> int:
-        """Of HEAVY, for whom no thread is idle."""
+        """Of HEAVY, for whom no thread is idle, or whose caller has its share."""
         lane = self._heavy
         with lane.lock:
-            return max(0, len(lane.queue) - (len(lane.threads) - lane.active_count))
+            no_thread = max(0, len(lane.queue) - (len(lane.threads) - lane.active_count))
+        with self._lock:
+            return no_thread + sum(len(held) for held in self._held.values())
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> None:
+        with self._lock:
+            held = [task for tasks in self._held.values() for task in tasks]
+            self._held.clear()
+        for task in held:
+            task.channel.cancel()
         for lane in (self._quick, self._heavy):
             lane.shutdown(cancel_pending, timeout)
 
+    def _enter(self, task: _InLine) -> None:
+        with self._lock:
+            if self._inside[task.caller] >= self._each:
+                self._held.setdefault(task.caller, deque()).append(task)
+                return
+            self._inside[task.caller] += 1
+        self._heavy.add_task(task)
+
+    def _left(self, caller: str) -> None:
+        with self._lock:
+            self._inside[caller] -= 1
+            if not self._inside[caller]:
+                del self._inside[caller]
+            held = self._held.get(caller)
+            if not held:
+                return
+            following = held.popleft()
+            if not held:
+                del self._held[caller]
+            self._inside[caller] += 1
+        self._heavy.add_task(following)
+
 
 class _InLine:
-    """A request that waits for a thread, and is refused when that took too long."""
+    """A request that waits for a thread, and is refused when that took too long; `left` hears of its end."""
 
-    def __init__(self, channel: HTTPChannel, queue_s: float) -> None:
+    def __init__(self, channel: HTTPChannel, queue_s: float, left: Callable[[str], None]) -> None:
         self.channel, self.queue_s = channel, queue_s
+        headers = channel.requests[0].headers
+        self.caller = str(headers.get("AUTHORIZATION") or headers.get("COOKIE") or channel.addr[:1])
+        self._left = left
         self._since = time.monotonic()
 
     def service(self) -> None:
-        if time.monotonic() - self._since > self.queue_s:
-            self.channel.requests[0].error = Overloaded(self.queue_s)
-        self.channel.service()
+        try:
+            if time.monotonic() - self._since > self.queue_s:
+                self.channel.requests[0].error = Overloaded(self.queue_s)
+            self.channel.service()
+        finally:
+            self._left(self.caller)
 
     def cancel(self) -> None:
         self.channel.cancel()
