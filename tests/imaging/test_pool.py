@@ -1,7 +1,9 @@
 """Decoder children are started late, shared by threads, replaced when they hang or die, and never left behind."""
 
 import os
+import platform
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import pytest
 
 from tests.support import pictures
 from ticketbot.errors import ImageError, Refused
+from ticketbot.imaging import jail
 from ticketbot.imaging.decode import DecoderPool
 
 GOOD = pictures.make("ok_rgb.jpg")
@@ -230,3 +233,84 @@ def test_a_child_loads_no_decoder_it_does_not_need():
     code = f"import sys, ticketbot.imaging.child; print(*{names})"
     done = subprocess.run(script(code), capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "WebP")]
+
+
+DEEDS = {
+    "read a file": "open('/etc/hostname')",
+    "write a file": "os.open('/tmp/x', os.O_CREAT | os.O_WRONLY)",
+    "delete a file": "os.unlink('/tmp/none')",
+    "make a file without a name": "os.memfd_create('x')",
+    "call somebody": "socket.socket()",
+    "make a pair of sockets": "socket.socketpair()",
+    "start a process": "os.fork()",
+    "become another program": "os.execv('/bin/true', ['true'])",
+    "start a thread": "threading.Thread(target=print).start()",
+    "end its parent": "os.kill(os.getppid(), 0)",
+    "look into its parent": "open(f'/proc/{os.getppid()}/mem')",
+}
+
+
+@pytest.fixture
+def jailed():
+    """jailed(deed) -> what became of it in a locked process."""
+    if platform.machine() not in jail.MACHINES:
+        pytest.skip(f"no filter for {platform.machine()}")
+
+    def run(deed):
+        code = f"""
+import os, socket, threading
+from ticketbot.imaging import jail
+assert jail.lock()
+try:
+    {deed}
+    print("done")
+except (PermissionError, RuntimeError) as error:
+    print("refused")
+"""
+        return subprocess.run(script(code), capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    return run
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_decoder_that_was_taken_over_can_do_nothing_to_others(jailed, deed):
+    assert jailed(DEEDS[deed]) == "refused"
+
+
+def test_what_a_decoder_does_it_still_may(jailed):
+    assert jailed("os.write(1, b''); bytearray(2**24); os.getppid(); os.close(os.dup(0))") == "done"
+
+
+def test_a_running_decoder_is_locked_in():
+    if platform.machine() not in jail.MACHINES:
+        pytest.skip(f"no filter for {platform.machine()}")
+    with DecoderPool(1) as pool:
+        pool.decode(GOOD)
+        assert [jail.is_locked(pid) for pid in pids(pool)] == [True]
+    assert not jail.is_locked(), "and nobody else"
+
+
+def test_the_filter_jumps_where_it_should():
+    """Interpreted by hand: refused calls, a call of the other table, another machine, and what stays allowed."""
+
+    def verdict(machine, architecture, number):
+        data, steps = {jail.ARCHITECTURE_AT: architecture, jail.NUMBER_AT: number}, jail.program_for(machine)
+        place, value = 0, 0
+        while True:
+            code, yes, no, k = struct.unpack_from("=HBBI", steps, place * 8)
+            place += 1
+            if code == jail.LOAD:
+                value = data[k]
+            elif code == jail.RETURN:
+                return k
+            else:
+                place += yes if (value == k if code == jail.EQUAL else value >= k) else no
+
+    for machine, (column, architecture) in jail.MACHINES.items():
+        refused = {pair[column] for pair in jail.REFUSED.values()} - {None}
+        for number in range(500):
+            wanted = jail.REFUSE if number in refused else jail.ALLOW
+            assert verdict(machine, architecture, number) == wanted, number
+        assert verdict(machine, architecture, jail.OTHER_TABLE) == jail.REFUSE
+        assert verdict(machine, 1, 0) == jail.KILL
+    assert jail.program_for("riscv64") is None

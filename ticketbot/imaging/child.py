@@ -1,11 +1,13 @@
 """The decoder child: a stranger's bytes in, canonical pixels or a code out. Run as `python -m ticketbot.imaging.child`.
 
-The only place where such bytes are decoded. It has 1.5 GB of address space, may write no file, opens nothing, and is
-killed by its parent when one picture takes too long. It imports Pillow and no numpy, to be small and quick to start.
+The only place where such bytes are decoded. It has 1.5 GB of address space, can open no file, reach no network and
+start no process (jail.py), and is killed by its parent when one picture takes too long. It imports Pillow and no numpy,
+to be small and quick to start.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import resource
@@ -18,7 +20,7 @@ import warnings
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from ticketbot.errors import ImageError
-from ticketbot.imaging import headers
+from ticketbot.imaging import headers, jail
 from ticketbot.imaging.protocol import ANSWER, JOB, READY
 
 # Opened by class, not by Image.open(): that would import other plugins, and read a JPEG with a second picture inside
@@ -53,6 +55,8 @@ def main() -> None:
     os.dup2(2, 1)  # a stray print must not become part of an answer
     _limit()
     _configure_pillow()
+    _import_the_rest()
+    jail.lock()
     _write(out, READY)
     while (head := _read(JOB.size, parent_pid)) is not None:
         size_bytes, max_px = JOB.unpack(head)
@@ -169,6 +173,14 @@ def _configure_pillow() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     PngImagePlugin.MAX_TEXT_CHUNK = 2**20
     PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
+
+
+def _import_the_rest() -> None:
+    """What Pillow and Python import at the first picture that needs it: later no file can be opened."""
+    from PIL import ImageColor, ImageFilter, ImagePalette, TiffImagePlugin  # noqa: F401  the last reads EXIF
+
+    for name in ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"):
+        codecs.lookup(name)
 
 
 def _read(size_bytes: int, parent_pid: int) -> bytes | None:
