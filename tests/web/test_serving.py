@@ -109,6 +109,8 @@ HEAD = b"Host: localhost\r\nConnection: close\r\n"
         (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 400),
         (b"GET http://[::1 HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\n\r\n", 400),
     ],
 )
 def test_what_is_too_much_or_malformed_is_refused(server, request_bytes, expected):

@@ -22,7 +22,7 @@ from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ThreadedTaskDispatcher
-from waitress.utilities import Error, RequestHeaderFieldsTooLarge
+from waitress.utilities import BadRequest, Error, RequestHeaderFieldsTooLarge
 
 from ticketbot.settings import Settings
 
@@ -51,6 +51,17 @@ class Parser(HTTPRequestParser):
 
     The head is read whole first (to twice our limit): whoever is cut off in the middle gets a reset, not a 431.
     """
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if not self.completed and self.body_rcv is None:
+            # Lines that end with LF alone never end a head for waitress: whoever sends them would wait for nothing.
+            tail = self.header_plus[-len(data) - 2 :]
+            if b"\n\n" in tail or b"\n\r\n" in tail:
+                super().parse_header(b"GET / HTTP/1.0\r\n")
+                self.error = BadRequest("Lines end with CR LF")
+                self.completed = True
+        return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
         too_much = len(header_plus) > MAX_HEADER_BYTES or header_plus.count(b"\n") > MAX_HEADER_LINES + 1
