@@ -261,17 +261,20 @@ SCRIPTS = {
             ),
             X(
                 "GET",
-                "/api/resource/Comment?fields=%5B%22name%22%5D&filters=%5B%5B%22reference_doctype%22,%22=%22,%22Issue"
-                "%22%5D,%5B%22reference_name%22,%22=%22,%227%22%5D,%5B%22content%22,%22like%22,%22%25"
-                + ID
-                + "%25%22%5D%5D",
-                answer={"data": []},
+                "/api/method/frappe.desk.form.load.get_docinfo?doctype=Issue&name=7",
+                answer={"docinfo": {"comments": []}},
             ),
             X(
                 "POST",
-                "/api/resource/Comment",
-                answer={"data": {"name": "c1"}},
-                sent={"comment_type": "Comment", "reference_doctype": "Issue", "reference_name": "7", "content": NOTE},
+                "/api/method/frappe.desk.form.utils.add_comment",
+                answer={"message": {"name": "c1"}},
+                sent={
+                    "reference_doctype": "Issue",
+                    "reference_name": "7",
+                    "content": NOTE,
+                    "comment_email": "",
+                    "comment_by": "ticketbot",
+                },
             ),
         ],
     ),

@@ -91,10 +91,10 @@ def test_frappe_helpdesk_gets_its_own_kind_of_comment(play):
     def edit(script):
         script[0].path, script[1].path = ["/api/resource/HD%20Ticket/7"] * 2
         script[2].sent["dt"] = "HD Ticket"
-        script[3].path = script[3].path.replace("Comment?", "HD%20Ticket%20Comment?")
-        about = "%22reference_doctype%22,%22=%22,%22Issue%22%5D,%5B%22reference_name%22"
-        assert about in script[3].path
-        script[3].path = script[3].path.replace(about, "%22reference_ticket%22")
+        about = "%5B%5B%22reference_ticket%22,%22=%22,%227%22%5D,%5B%22content%22,%22like%22,%22%25"
+        id_ = script[4].sent["content"].rpartition(" ")[2]
+        listed = f"?fields=%5B%22name%22%5D&filters={about}{id_}%25%22%5D%5D"
+        script[3].path, script[3].answer = f"/api/resource/HD%20Ticket%20Comment{listed}", {"data": []}
         script[4].path = "/api/resource/HD%20Ticket%20Comment"
         script[4].sent = {"reference_ticket": "7", "content": script[4].sent["content"]}
 

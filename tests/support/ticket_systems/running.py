@@ -28,7 +28,7 @@ url = "http://127.0.0.1:8000"
 files = "/home/frappe/bench/sites/desk"
 database = "mysql+pymysql://reader@127.0.0.1/_0123456789abcdef"
 keys = {bot = ["key", "secret"], alice = ["key", "secret"]}
-# fields custom_category (Data) and custom_confidence (Float) of Issue
+# fields custom_category (Data) and custom_confidence (Float) of Issue; System Settings: Strip EXIF Tags off
 """
 
 import base64
@@ -240,7 +240,6 @@ class Frappe(Running):
         )
 
     def notes(self, id_):
-        filters = json.dumps([["reference_name", "=", id_], ["comment_type", "=", "Comment"]])
-        params = {"fields": json.dumps(["content"]), "filters": filters, "order_by": "creation"}
-        found = self._call("GET", "/api/resource/Comment", params=params)["data"]
+        params = {"doctype": "Issue", "name": id_}
+        found = self._call("GET", "/api/method/frappe.desk.form.load.get_docinfo", params=params)["docinfo"]["comments"]
         return [re.sub(r"<[^>]+>", "", one["content"]).strip() for one in found]
