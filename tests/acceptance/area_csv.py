@@ -49,9 +49,12 @@ def url_list(request, match):
     folder = request.getfixturevalue("tmp_path")
     text = match.string
     address = re.search(r"\b(?:with|holding|of|naming) (\S+:\S*|\S+\.\S+/\S*|\.\./\S+|/\S+)", text)
+    named = bool(address)
     address = address[1].encode() if address else b"http://127.0.0.1/a.jpg"
-    inside = "127.0.0.1"
-    if re.search(r"(same (URL|address|line)|twice|duplicate|BOM|blank|comment|CRLF|good|public)", text, re.IGNORECASE):
+    inside = "127.0.0.1" if "good." not in text else "93.184.216.34"
+    if not named and re.search(
+        r"(same (URL|address|line)|twice|duplicate|BOM|blank|comment|CRLF|good|public)", text, re.IGNORECASE
+    ):
         address, inside = b"http://good.example/a.jpg", "93.184.216.34"
     lines = [address]
     if re.search(r"same (URL|address|line)|twice|duplicate", text, re.IGNORECASE):
@@ -74,7 +77,7 @@ def url_list(request, match):
         return jpeg("a")
 
     try:
-        found = urls.collect([path], folder / "out", Progress(), get=get)["errors"]
+        found = urls.collect([path], folder / "out", Progress(), get=get).get("errors", [])
     except UsageError as error:
         return {"line": f"refused {error}", "files": 0, "code": "usage", "status": "refused", "taken": 0}
     pictures = [place for place in (folder / "out").rglob("*") if place.is_file() and place.name != urls.JOURNAL]
@@ -172,9 +175,13 @@ def _tables(names, text):
     found = []
     if re.search(r"0 rows|emptied|no rows", text):
         found.append(_table([]))
-    if re.search(r"(one )?class (is )?gone|without (a|one) class", text):
+    if re.search(
+        r"(one )?class (is )?gone|without (a|one) class|(deleted|removed).*class|class\b.*(deleted|removed)", text
+    ):
         found.append(_table([row for row in names if row[1] != "errors"]))
-    if re.search(r"unknown class|class unknown|other class", text):
+    if re.search(
+        r"unknown (class|label)|class unknown|other class|(label|class) nobody|(label|class) .*not known", text
+    ):
         found.append(_table([*names, ("errors/0.jpg", "letters")]))
     if re.search(r"two labels|duplicate|twice", text):
         found.append(_table([*names, ("errors/0.jpg", "reports")]))
@@ -182,7 +189,7 @@ def _tables(names, text):
         found += [_table(names, "file,class"), _table(names, ""), b"\x00\x01\x02"]
     if re.search(r"binary|NUL|not (a )?CSV|garbage", text):
         found.append(bytes(range(256)) * 4)
-    if re.search(r"0 bytes|empty file", text):
+    if re.search(r"0 bytes|empty file|\bis empty|^(an )?empty", text):
         found.append(b"")
     if re.search(r"BOM|byte order", text):
         found.append(b"\xef\xbb\xbf" + _table(names))
@@ -206,7 +213,7 @@ def _tables(names, text):
         found.append(_table([*names, ("x" * (int(size[1]) * {"MB": 2**20, "KB": 1024}[size[2]]), "errors")]))
     if re.search(r"third|extra|more (columns|fields)", text):
         found.append(_table([(*row, "extra") for row in names]))
-    if re.search(r"(all|every)\b.*one class|only one class", text):
+    if re.search(r"(all|every)\b(?!.*(deleted|removed|gone)).*one class|only one class", text):
         found.append(_table([(name, "errors") for name, _ in names]))
     if re.search(r"semicolon|\btabs?\b", text):
         mark = b";" if "semicolon" in text else b"\t"
@@ -257,9 +264,13 @@ def imported(request, match):
 
 
 SCENES = (
-    (r"cleaned\.csv.*(=|formula|\+|@)|formula|spreadsheet", lambda request, m: formula(request, _name(m))),
+    (
+        r"cleaned\.csv.*(=|formula|\+|@)|formula|spreadsheet|(?<!\w)[=@]\w+.*cleaned",
+        lambda request, m: formula(request, _name(m)),
+    ),
     (r"cleaned", cleaned_rows),
     (r"^class name (?!.*urls_)|name of \d+", bad_class),
+    (r"(?P<name>urls_(?!errors\.csv)[^/]*?\.csv)", class_name),
     (r"(?P<name>urls_(?!errors\.csv)\S*) as|(?P<name2>urls_\S*\.\./\S*)", lambda r, m: class_name(r, _name(m))),
     (r"(?P<name>urls_\S+) (with|for|as) (a |the )?(class|name)", class_name),
     (r"urls?_|urls", url_list),

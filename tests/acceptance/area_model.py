@@ -9,6 +9,8 @@ import json
 import os
 import pickle
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from tests.retrain.test_shelf import PUBLISHER
 from tests.support.bundles import make_bundle, picture
 from tests.support.settings import make_settings
 from tests.support.shelf import put_model, states
+from ticketbot.classify.serving import Serving
 from ticketbot.contracts import bundle
 from ticketbot.errors import BundleRefused, Conflict, UsageError
 from ticketbot.judge import golden, trust
@@ -41,7 +44,13 @@ def run(case, request):
             settings = make_settings(folder, {"model.trusted_keys": []})
             put_model(db, settings, OLD)
             if "never half" in case.expect.get("serving", ""):
-                _killed(db, settings, folder)
+                _killed(db, settings, folder, case.input)
+                continue
+            if re.search(r"disk (is )?full|no space|ENOSPC", case.input):
+                _disk_full(db, settings, folder)
+                continue
+            if re.search(r"(deleted|removed|unlinked) (while|under)", case.input):
+                _deleted(db, settings)
                 continue
             if re.search(r"roll(ed)? ?back", case.input, re.IGNORECASE):
                 _rolled_back(db, settings, folder)
@@ -107,19 +116,83 @@ def _rolled_back(db, settings, folder):
     assert _serving(db, settings) == OLD
 
 
-def _killed(db, settings, folder):
-    for number in range(1, 4):
-        words = [sys.executable, "-c", PUBLISHER, db.url, str(folder), f"m{number}"]
-        child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
-        child.stdout.readline()
-        time.sleep(0.2 * number)
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        served = _serving(db, settings)
-        golden.check(Engine(shelf.folder_of(settings, served)))
-        for model_id in states(db):
-            bundle.read(shelf.folder_of(settings, model_id))
+def _killed(db, settings, folder, text):
+    """Killed again and again, at any moment or exactly where the sentence says; or two publish at once."""
+    if re.search(r"\b(two|several|\d+) (imports|publishers|processes)|at once|same time", text):
+        _published_twice(db, settings, folder)
+        return
+    points = ("promote.abdicated", "promote.crowned") if re.search(r"roll(ed)? ?back|promot", text) else ()
+    if re.search(r"between|rename|before (the|its) (DB|database)? ?row", text):
+        points = ("shelf.copied", "shelf.renamed", "shelf.row")
+    if not points:
+        for number in range(1, 4):
+            _kill(_publisher(db, folder, f"m{number}"), 0.2 * number)
+            _whole(db, settings)
+    for number, point in enumerate(points):
+        if "back" in text:
+            _publisher(db, folder, f"m{number}").communicate(timeout=120)
+        died = _publisher(db, folder, f"m{number if 'back' in text else number + 10}", point, "back" in text)
+        died.communicate(timeout=120)
+        assert died.returncode == -signal.SIGKILL, f"{point} was not reached"
+        _whole(db, settings)
+
+
+def _whole(db, settings):
+    served = _serving(db, settings)
+    golden.check(Engine(shelf.folder_of(settings, served)))
+    for model_id in states(db):
+        bundle.read(shelf.folder_of(settings, model_id))
+
+
+def _publisher(db, folder, model_id, point="", back=False):
+    """A process that brings a model into service, or takes the present one back; it kills itself at `point`."""
+    code = PUBLISHER
+    if back:
+        code = code.replace("make_bundle(made", "(lambda *_, **__: None)(made")
+        code = re.sub(r"shelf\.bring\(.*\)", "shelf.rollback(db, settings, who='ann', reason='worse', now=9.0)", code)
+    if point:
+        arm = f"lambda name: os.kill(os.getpid(), 9) if name == {point!r} else None"
+        code = f"import os\nfrom ticketbot import failpoints\nfailpoints.arm({arm})\n{code}"
+    words = [sys.executable, "-c", code, db.url, str(folder), model_id]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
+
+
+def _kill(child, after_s):
+    child.stdout.readline()
+    time.sleep(after_s)  # any moment will do
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+def _published_twice(db, settings, folder):
+    """Both find the bundle made; one may be told that the other was quicker."""
+    make_bundle(settings.data_dir / "made" / "m1", model_id="m1")
+    code = PUBLISHER.replace("make_bundle(made", "(lambda *_, **__: None)(made")
+    words = [sys.executable, "-c", code, db.url, str(folder), "m1"]
+    pair = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+    said = [child.communicate(timeout=120)[0] for child in pair]
+    assert any(b"served" in one for one in said), said
+    assert _serving(db, settings) == "m1"
+    _whole(db, settings)
+
+
+def _disk_full(db, settings, folder):
+    """No file may grow beyond a kilobyte while a bundle is brought: refused, and nothing of it is left."""
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\nprint('made'"
+    words = [sys.executable, "-c", PUBLISHER.replace("print('made'", limit).replace('print("made"', limit), db.url]
+    done = subprocess.run([*words, str(folder), "m1"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0 and "served" not in done.stdout and "BundleRefused" in done.stderr, done.stderr
+    assert _serving(db, settings) == OLD
+    assert not [one for one in (settings.data_dir / "models").iterdir() if one.name != OLD]
+
+
+def _deleted(db, settings):
+    """The files of the model in service are deleted under it: it goes on answering."""
+    serving = Serving(db, settings)
+    engine = serving.current()
+    shutil.rmtree(shelf.folder_of(settings, OLD))
+    assert serving.current() is engine and np.isfinite(engine.answer([picture(0)])).all()
 
 
 # --- how a bundle is spoilt: (its folder, settings, match) -> other settings, or None ---
@@ -139,6 +212,13 @@ def only_a_pickle(made, settings, match):
     if re.search(r"good bundle|otherwise|beside", match.string):
         make_bundle(made)
     (made / "export.pkl").write_bytes(pickle.dumps(Evil(made)))
+    if (made / "manifest.json").exists():
+        bundle.write(made, bundle.read(made, check_files=False))  # as the trainer writes it, when it is asked to
+
+
+def extra_file(made, settings, match):
+    make_bundle(made)
+    (made / "extra.bin").write_bytes(b"not in the manifest")
 
 
 def pickle_as_model(made, settings, match):
@@ -241,8 +321,9 @@ def other_bytes(made, settings, match):
 
 def link(made, settings, match):
     make_bundle(made)
-    (made / "report.html").unlink()
-    (made / "report.html").symlink_to("/etc/hostname")
+    name = "model.onnx" if re.search(r"onnx", match.string, re.IGNORECASE) else "report.html"
+    (made / name).unlink()
+    (made / name).symlink_to("/etc/hostname")
 
 
 def missing_file(made, settings, match):
@@ -327,11 +408,15 @@ def many_nodes():
 
 
 SPOILS = (
+    (r"(extra|additional|unlisted|more|foreign) file|file .*(not (in|listed)|does not (list|name))", extra_file),
     (r"export\.pkl|\.pkl\b|learner", only_a_pickle),
     (r"pickle|__reduce__", pickle_as_model),
     (r"state.?dict|\.pth?\b|torch", state_dict),
     (r"signature[^/]*missing|unsigned|no signature|not signed", unsigned),
-    (r"signature[^/]*wrong|wrong signature|(an)?other key|foreign key|untrusted", wrongly_signed),
+    (
+        r"signature[^/]*wrong|wrong (\w+ )?(signature|key)|(an)?other key|foreign key|unknown key$|untrusted",
+        wrongly_signed,
+    ),
     (r"(changed|modified|tampered|altered)[^/]*sign|sign\w*[^/]*(changed|tampered)", changed_after_signing),
     (r"\.\./\S+\.bin|\.\./(?=.*external)\S+", external_data),
     (r"/etc/\S+(?<!\.\.)(?=\s*$)", external_data),
@@ -339,7 +424,7 @@ SPOILS = (
         r"external data (in|from) (\S+)|external data$",
         lambda m, s, match: make_bundle(m, graph=onnx_model(tensors=[external(match[2] or "weights.bin")])) and None,
     ),
-    (r"truncated|cut off", graph_of(lambda: onnx_model()[:-20])),
+    (r"truncated|cut (off|in|short|at)|\bhalf (of|an?) ", graph_of(lambda: onnx_model()[:-20])),
     (r"\bempty\b", graph_of(lambda: b"")),
     (r"random|garbage(?! manifest)|noise", graph_of(lambda: os.urandom(5000))),
     (r"\bzeros?\b", graph_of(lambda: bytes(1000))),
@@ -355,7 +440,8 @@ SPOILS = (
     ),
     (r"file names?|path traversal|\.\./(?!.*(external|\.bin))|absolute (path|name)", odd_file_names),
     (
-        r"class(es)? (that (is|are) )?(not configured|unknown)|unknown class|foreign class|(more|other) classes",
+        r"class(es)? (that (is|are) )?(not configured|unknown)|unknown class|foreign class|(more|other) classes"
+        r"|class\b.*(not know|nobody knows|not in)",
         foreign_class,
     ),
     (r"fewer classes|subset of the classes", fewer_classes),

@@ -17,13 +17,13 @@ GIVEN = set()
 
 STATUS = re.compile(r"(?P<status>\d{3})(?: with (?P<header>[\w-]+)| .*)?")
 REDIRECT = re.compile(r"(?:(?P<status>30\d)(?: to | Location: )|redirect to )(?P<place>.+)")
-LENGTH = re.compile(r"Content-Length:? (?P<length>\S+?)(?:, (?P<sent>\d+) bytes? sent)?")
+LENGTH = re.compile(r"(?:.*[,:] )?Content-Length:? (?P<length>\S+?)(?:, (?P<sent>\d+) bytes? sent)?")
 BODY = re.compile(
     r"200(?: OK)?(?: (?P<type>\w+/[\w+.-]+))?(?P<how>(?: (?:with|without) (?:a )?Content-[^,]*| chunked[^,]*)?),? "
     r"(?:with )?(?:(?:the )?body (?:is|of) )?(?:an? )?(?P<body>.+)"
 )
 ENCODING = re.compile(r"(?:Content-Encoding:? )?(?P<coding>gzip|br|deflate|zstd|x-gzip)\b.*", re.IGNORECASE)
-HEADERS = re.compile(r"(?P<count>[\d,]+) headers")
+HEADERS = re.compile(r"(?P<count>[\d,]+) (response )?headers?( lines?)?")
 DOWNGRADE = Behaviour(redirect(b"http://x.test/").act, None, None, tls=True)
 # Redirects that are told in words.
 LOCATIONS = (
@@ -48,7 +48,11 @@ WORDS = (
     (r"header.*drip|drip.*header", "header line drip 1 byte / 0.2 s"),
     (r"chunk size.*drip", "chunk size drip"),
     (r"chunk.*drip", "chunked drip"),
-    (r"drip|(a|one|1) bytes? (every|per|a|each) ", "body drip"),
+    (r"(one|a|1) header byte|headers?.*(byte|slowly|trickl)|trickl.*header", "header line drip 1 byte / 0.2 s"),
+    (r"drip|trickl|(a|one|1|\d+) bytes? (every|per|a|each) ", "body drip"),
+    (r"\d+ ?[MG]B (of )?(response )?headers", "endless headers"),
+    (r"(infinite|never.ending|unending) (headers?)", "endless headers"),
+    (r"infinite|never.ending|unending", "endless body"),
     (r"endless.*100|100.continue", "endless 100 Continue"),
     (r"endless.*trailer", "endless trailers"),
     (r"endless.*header", "endless headers"),
@@ -82,7 +86,7 @@ MORE = {
     "NUL in a header": Behaviour(lambda peer: peer.send(OK + b"X-Nul: a\0b\r\n\r\n"), None, None),
     "header without a colon": Behaviour(lambda peer: peer.send(OK + b"no colon here\r\n\r\n"), None, None),
 }
-NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
+NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
 
 def run(case, request):
@@ -128,6 +132,10 @@ def behaviour_of(text: str) -> Behaviour:
         return _encoded(coding[1].lower())
     if re.fullmatch(r"(?!200)\d{3}\b.*", text) and not re.match(r"30\d|100", text):
         return _sends(b"HTTP/1.1 %s Whatever\r\nContent-Length: 2\r\n\r\nxx" % text[:3].encode())
+    if two := re.search(r"Content-Length.*: (\d+ ?, ?\d+)$", text):
+        return _length(two[1], None)
+    if size := re.search(r"(?:picture|JPEG|image) (?:of|with|claiming) (\d+)x(\d+)", text):
+        text = f"200, body is bomb_hdr_{size[1]}x{size[2]}.jpg"
     for pattern, build in ((REDIRECT, _redirect), (BODY, _body), (LENGTH, _length), (ENCODING, _encoded)):
         if match := pattern.fullmatch(text):
             return build(**match.groupdict())

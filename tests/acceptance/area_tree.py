@@ -127,5 +127,8 @@ def scene_of(text, why=""):
         for pattern, scene in SCENES:
             if match := re.search(pattern, one, re.IGNORECASE):
                 return lambda ground, scene=scene, match=match: scene(ground, match)
+    # A sentence that nobody knows is no file name.
+    if not re.match(r"\d+/", text) or re.search(r"\.\w{2,5},? (an?|the|is|that|which|with|whose|without|after) ", text):
+        raise LookupError(f"nobody knows how to build {text!r}")
     names = names_of(text)
     return lambda ground: [ground.file(name) for name in names]

@@ -81,6 +81,19 @@ def _many(match):
     return [signed_as(" ".join(["v1,AAAA"] * (count - 1) + [delivery()[0]["webhook-signature"]]))]
 
 
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def _among(text):
+    """ "three signatures, the third valid": as many as it says, the right one where it says, else the last; or none."""
+    count = next((number for number, word in enumerate(WORDS) if re.search(rf"\b{word} sig", text, re.IGNORECASE)), 2)
+    place = next((number for number, word in enumerate(PLACES) if re.search(rf"\b{word}\b", text)), count - 1)
+    good = delivery()[0]["webhook-signature"]
+    wrong = re.search(r"(all|both|each|every)\b.*(wrong|bad|invalid|forged)|none", text)
+    return signed_as(" ".join(good if number == place and not wrong else "v1,AAAA" for number in range(count)))
+
+
 def _missing(match):
     headers, body = delivery()
     return [({name: value for name, value in headers.items() if name != gone}, body) for gone in headers]
@@ -163,6 +176,10 @@ def _other_content(match):
     contents = {
         "sha-?1": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha1),
         "sha-?512": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha512),
+        "sha-?384": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha384),
+        "sha-?224": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha224),
+        "sha-?3\\b": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.sha3_256),
+        "blake": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.blake2b),
         "md5": made(f"msg_1.{NOW}.".encode() + BODY, hashlib.md5),
         "body (only|alone)|only (over )?the body": made(BODY),
         "without (the )?(time|stamp)": made(b"msg_1." + BODY),
@@ -233,15 +250,19 @@ SENTENCES = (
     (r"timestamp '", lambda match: [delivery(stamp=stamp) for stamp in re.findall(r"'([^']*)'", match.string)]),
     (r"(two|double|repeated|several) webhook-(?P<what>id|timestamp)", _twice),
     (r"webhook-id\b(?!.*(missing|changed|swapped|header))|\bid (with|of \d)", _ids),
-    (r"(other|another|wrong|old|foreign|expired|previous) (secret|key)|key of another|junk.*(key|secret)", _other_key),
+    (
+        r"(other|another|wrong|old|foreign|expired|previous|unknown) (secret|key)|(key|secret) (of|from) (an)?other"
+        r"|junk.*(key|secret)",
+        _other_key,
+    ),
     (AMOUNT, _at),
     (r"valid(?!-).*(v1a|v2|unknown)|(v1a|v2|unknown (version|scheme)).*(before|beside|and|valid(?!-)|then)", _beside),
     (r"v1a", lambda match: [signed_as("v1a," + base64.b64encode(bytes(64)).decode())]),
     (r"(\d[\d,]*) (?:signatures|entries|values|items)", _many),
     (r"first (signature |one )?(is )?(wrong|bad|invalid|valid|right)|(an)?other signature beside", _beside),
     (
-        r"(two|second|several) signatures?|rotat",
-        lambda match: [signed_as("v1,AAAA " + delivery()[0]["webhook-signature"])],
+        r"(two|three|four|five|six|seven|eight|nine|ten|second|several) signatures?|rotat",
+        lambda match: [_among(match.string)],
     ),
     (r"(header|name).*(case|upper|lower|spelt)", _spelt),
     (
@@ -250,8 +271,8 @@ SENTENCES = (
     ),
     (r"(changed|tampered|altered|flipped|modified|swapped|cut off)", _changed),
     (
-        r"sha-?1|sha-?512|md5|body (only|alone)|only (over )?the body|without (the )?(time|stamp|id\b)"
-        r"|other (id|body|payload|time)",
+        r"sha-?1|sha-?224|sha-?384|sha-?512|sha-?3|blake|md5|body (only|alone)|only (over )?the body"
+        r"|without (the )?(time|stamp|id\b)|other (id|body|payload|time)",
         _other_content,
     ),
     (

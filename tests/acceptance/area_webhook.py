@@ -19,13 +19,14 @@ from tests.support.outbox import SECRET, put_answers
 from tests.support.receiver import Receiver
 from tests.support.settings import make_settings
 from ticketbot.db.models import Answer, Attempt, EndpointState
+from ticketbot.deliver import alerts
 from ticketbot.deliver.send import deliver_due
 from ticketbot.net import fetch
 
 EXPECT = {
     *("state", "attempts", "followed", "next_attempt_s", "next_attempt_s_max", "same_webhook_id", "read_bytes_max"),
     *("status", "code", "signatures", "old_receiver", "new_receiver", "lost", "duplicates_same_id", "signature"),
-    *("order", "effects"),
+    *("order", "effects", "alert"),
 }
 GIVEN = set()
 ROUNDS = 15
@@ -184,6 +185,11 @@ def check(expect, office):
         assert ids and ({row.id for row in office.rows()} == set(ids)) == expect["same_webhook_id"]
     if "order" in expect:
         assert desk.order_violations() == 0 and seen["order"], expect["order"]
+    if "alert" in expect:
+        with office.db.read() as session:
+            raised = {one.code for one in alerts.current(session)}
+        wanted = expect["alert"]
+        assert wanted in raised if isinstance(wanted, str) else bool(raised) == wanted, raised
     if "effects" in expect:
         assert {desk.effects.count(one) for one in desk.effects} == {expect["effects"]}
     for key in ("status", "code", "signatures", "old_receiver", "new_receiver", "lost", "duplicates_same_id"):

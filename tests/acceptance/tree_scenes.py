@@ -366,7 +366,10 @@ def _forbidden_root(ground, patch):
 
 
 TROUBLE = {
-    "missing": (r"root[^/]*(missing|gone|removed|not there)|mount[^/]*(missing|gone|lost)|unmount", _no_root),
+    "missing": (
+        r"root[^/]*(missing|gone|removed|not there)|(mount|share)[^/]*(missing|gone|lost|away)|unmount|not mounted",
+        _no_root,
+    ),
     "empty": (r"empty (mount|root|directory|folder)|mount point", _empty_root),
     "stale": (r"stale|ESTALE", _stale_root),
     "eio": (r"\bEIO\b|i/o error|input/output", _fails_with(errno.EIO)),
@@ -440,7 +443,8 @@ def normal_forms(ground, match):
 NUMBER = r"(?P<n>\d[\d,]*)"
 SCENES = (
     (
-        r"(root|mount)[^/]*(missing|gone|removed|empty|point|unmount|permission|unreadable)|stale|ESTALE|EIO|ETIMEDOUT"
+        r"(root|mount|share)[^/]*(missing|gone|removed|empty|point|unmount|permission|unreadable|away)"
+        r"|(root|mount|share)[^/]*not (there|mounted)|stale|ESTALE|EIO|ETIMEDOUT"
         r"|unmount|i/o error|server (is )?down|(permission|unreadable|EACCES)[^/]*root",
         trouble,
     ),
@@ -482,7 +486,10 @@ SCENES = (
         r"|(?P<n2>\d+)(?P<unit2>[KMGT]B)\w*\.jpg)",
         lambda ground, match: sized(ground, match),
     ),
-    (r"\bempty\b", lambda ground, match: ground.file(path_in(match.string, "2/empty.jpg"), b"")),
+    (
+        r"\bempty\b|(without|no|zero) (any )?(bytes|content)",
+        lambda ground, match: ground.file(path_in(match.string, "2/empty.jpg"), b""),
+    ),
 )
 
 

@@ -16,7 +16,7 @@ def label_body(sha256, number=1, **more):
 
 
 def forged(office, match):
-    path = (re.search(r"(?:POST|PUT|DELETE) (/\S+)", match.string) or ["", "/label"])[1]
+    path = (re.search(r"(?:POST|PUT|DELETE) (/[\w/-]+)", match.string) or ["", "/label"])[1]
     sha256 = office.picture()
     rita = office.site.sign_in("rita", "admin")
     rita.get("/account")
@@ -37,10 +37,13 @@ def cross_site(office, match):
 
 
 def no_session(office, match):
+    named = [path.rstrip(".,") for path in re.findall(r"(?<!\w)/\w[\w/-]*", match.string)]
     if re.search(r"\bAPI\b(?!.*page)|JSON|program|/classify|/api/", match.string):
         client = office.site.app.test_client()
+        if named and not any(path.startswith("/classify") for path in named):
+            return [client.get(path) for path in named]
         return [client.get("/classify-url?url=http://x.test/"), client.post("/classify", data=b"x")]
-    answers = [office.anonymous.get(path) for path in ADMIN_PAGES]
+    answers = [office.anonymous.get(path) for path in named or ADMIN_PAGES]
     assert all(answer.location.startswith("/login") for answer in answers)
     assert office.site.app.test_client().post("/classify", data=b"x").status_code == 401
     return answers
@@ -124,6 +127,12 @@ def late_invitation(office, match):
 
 def wrong_scope(office, match):
     sha256 = office.picture()
+    scope, path = re.search(r"scopes? (classify|read|label|admin)\b", match.string), re.search(r" (/\S+)", match.string)
+    if scope and path:
+        client = office.program(scope[1])
+        if re.search(r"\bpost|\bsend|upload|label", match.string, re.IGNORECASE):
+            return [client.post(path[1], json=label_body(sha256))]
+        return [client.get(path[1])]
     client = office.program("classify", "read")
     return [
         client.post("/label", json=label_body(sha256)),

@@ -17,12 +17,18 @@ def _get(lines=b"", path=b"/healthz", method=b"GET"):
     return method + b" " + path + b" HTTP/1.1\r\n" + RAW_HEAD + lines + b"\r\n"
 
 
+def _path(match):
+    """The path that follows the method, when the sentence names one that is a page of ours."""
+    named = re.match(r" (/[\w/-]+)", match.string[match.end() :])
+    return named[1].encode() if named else b"/login"
+
+
 def _post(lines, body=b""):
     return b"POST /login HTTP/1.1\r\n" + RAW_HEAD + lines + b"\r\n" + body
 
 
 RAW = (
-    (r"\b(TRACE|PUT|DELETE|PATCH|CONNECT|TRACK)\b", lambda m: _get(method=m[1].upper().encode(), path=b"/login")),
+    (r"\b(TRACE|PUT|DELETE|PATCH|CONNECT|TRACK)\b", lambda m: _get(method=m[1].upper().encode(), path=_path(m))),
     (
         r"headers? (of )?(\d+) ?KB|(\d+) ?KB header",
         lambda m: _get(b"X-Long: " + b"a" * (int(m[2] or m[3]) * 1000) + b"\r\n"),

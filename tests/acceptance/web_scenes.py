@@ -1,5 +1,6 @@
 """Who sends what a sentence about the web app says. Each scene gets the office and the match, and returns answers."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -45,6 +46,7 @@ from ticketbot.web.serving import WebServer
 
 MB = 2**20
 XSS = "<script>alert(1)</script>"
+LISTS = ("/tickets", "/label/grid", "/clean", "/models", "/setup/audit")
 
 
 class Office:
@@ -87,16 +89,27 @@ class Office:
                 session.scalar(select(func.count()).select_from(model)) for model in (LabelEvent, Account, ApiToken)
             )
 
-    def raw(self, *requests):
-        """Bytes to the real server -> an answer each."""
+    @contextlib.contextmanager
+    def listening(self):
+        """The real server: talk(bytes) -> its answer; `talk.port` is where it listens."""
         server = WebServer(self.site.app, self.settings)
         thread = threading.Thread(target=server.run)
         thread.start()
+
+        def talk(request):
+            return _talk(server.port, request)
+
+        talk.port = server.port
         try:
-            return [_talk(server.port, request) for request in requests]
+            yield talk
         finally:
             server.stop()
             thread.join(timeout=15)
+
+    def raw(self, *requests):
+        """Bytes to the real server -> an answer each."""
+        with self.listening() as talk:
+            return [talk(request) for request in requests]
 
 
 def _talk(port, request):
@@ -208,11 +221,13 @@ def scripts_in_names(office, match):
     """A name, a label and a picture that are HTML: on every page, escaped or not there at all."""
     office.with_decoders()
     model = champion(office.db)
-    for number in range(3):
-        sha256 = office.picture(f"{XSS.replace('/', '')}/{XSS.replace('/', '')}{number}.jpg".encode(), f"p{number}")
+    said = re.search(r"<\w[^<>]*>", match.string)
+    for number, html in enumerate([XSS, said[0] if said else XSS, XSS]):
+        name = html.replace("/", "")
+        sha256 = office.picture(f"{name}/{name}{number}.jpg".encode(), f"p{number}")
         predicted(office.db, sha256, model, "errors", unsure=True)
     admin = office.site.sign_in("ada", "admin")
-    answers = [admin.get(path) for path in (f"/{XSS}", *ADMIN_PAGES, f"/label?x={XSS}", f"/login?next={XSS}")]
+    answers = [admin.get(path) for path in (f"/{XSS}", *ADMIN_PAGES, *LISTS, f"/label?x={XSS}", f"/login?next={XSS}")]
     answers.append(admin.send("/label/next", {"page": "page0001", "n": 5}))
     assert answers[-1].mimetype == "application/json"
     return [answer for answer in answers if answer.mimetype == "text/html"]
@@ -357,9 +372,10 @@ def many_at_once(office, match):
     threads = [threading.Thread(target=call) for _ in range(count)]
     for thread in threads:
         thread.start()
+    alive = [office.anonymous.get("/healthz").status_code for _ in range(10)]
     for thread in threads:
         thread.join(60)
-    assert len(answers) == count
+    assert len(answers) == count and set(alive) == {200}
     for answer in answers:
         if answer.status_code in (429, 503):
             assert int(answer.headers["Retry-After"]) > 0
@@ -471,19 +487,22 @@ SCENES = (
     (r"cross-?site|Sec-Fetch|Origin: https?://evil|other origin.*POST", cross_site),
     (r"CORS|preflight|OPTIONS", cors),
     (r"CSRF", forged),
+    (r"log (line|forg|inject)", log_forging),
     (
         r"cookie flags|flags of the cookie|HttpOnly|SameSite|Secure cookie|cookie without|(login|cookie) over https"
         r"|^session cookie$",
         cookie_flags,
     ),
     (
-        r"session cookie|cookie (tampered|changed|of)|after (sign|log)(ging)?.?out|disabled account|expired session",
+        r"session cookie|cookie (tampered|changed|of)|after (sign|log)(ging)?.?out|disabled account|expired session"
+        r"|(sign|log)(ing|ging)?.?out.*cookie|old cookie",
         dead_session,
     ),
-    (r"fixation", fixation),
+    (r"fixation|session( id| cookie)? (is )?(new|changed|rotated|renewed) (at|after|on|by)", fixation),
     (r"\?token=|token in (the )?(query|address|URL)", token_in_query),
     (
-        r"(expired|revoked|unknown|malformed|wrong|garbage|forged|bad) (API )?token|token (is |was )?(expi|revo)",
+        r"(expired|revoked|unknown|malformed|wrong|garbage|forged|bad) (API )?token|token (is |was )?(expi|revo)"
+        r"|token .*(after|once) it (was |is |has )?(been )?(expi|revo)",
         bad_token,
     ),
     (r"token (in|as|by|through) (a |the )?(cookie|basic|header|referr?er|x-)|basic auth", token_elsewhere),
@@ -496,9 +515,9 @@ SCENES = (
     (r"(password|credentials|secret) in (the |a )?logs?|in the log\b", secrets_in_log),
     (r"no session|not signed in|anonymous|without (a )?(session|signing in|login|token)", no_session),
     (r"stale|meanwhile|two reviewers|optimistic", stale),
-    (r"\bviewer|reviewer (opens|calls|posts|asks)|role", wrong_role),
+    (r"\bviewer|reviewer (opens|calls|posts|asks|requests|gets|visits|reads)|role", wrong_role),
     (r"(?P<n>\d+) (bad|wrong|failed) (logins|passwords|sign-ins)", bad_logins),
-    (r"unknown user|enumerat|no such user", enumeration),
+    (r"unknown user|enumerat|no such user|(wrong|unknown) (user )?name and|same (answer|text|message)", enumeration),
     (r"next=(?P<target>\S+)", redirected_away),
     (r"invit\w+.*(twice|again|used)", invitation_twice),
     (r"NUL in the (user|name)|(user|name).*(NUL|10,000|surrogate)|odd login", odd_logins),
@@ -506,15 +525,15 @@ SCENES = (
     (r"\d+ (concurrent|parallel)|at (the same time|once) .*/classify|decoders (are )?busy|all .*busy", many_at_once),
     (r"template injection|\{\{|SSTI", templates_in_names),
     (r"(same|a) label (sent )?twice|same key|double.click", same_again),
-    (r"invalid UTF-8|form with", odd_forms),
+    (r"invalid UTF-8|form with (invalid|bytes|bad|broken|odd)", odd_forms),
     (r"\?(limit|page|cursor|sort|after)\b|cursor|sort=|limit=|page=", odd_query),
     (r"(html|svg|zip|pdf|text) (is )?(uploaded|sent|posted)|empty (POST|body|upload)", not_a_picture),
     (r"404|unknown (path|page|address)|not found|\.git|\.env", no_page),
     (r"(picture|thumb\w*|image) (requested|served|opened|shown|fetched|given)( out)?( directly| as)?", shown_picture),
     (r"weak|short password|common password|password of", weak_password),
     (
-        r"TRACE|\b(PUT|DELETE|PATCH|CONNECT) |CONNECT$|obs-fold|folded|header name with|(two|several) Host"
-        r"|no Host|CL\.TE|TE\.CL|header \d+ ?KB|\d headers"
+        r"(?-i:\bTRACE\b)|\b(PUT|DELETE|PATCH|CONNECT) |CONNECT$|obs-fold|folded|header name with|(two|several) Host"
+        r"|no Host|CL\.TE|TE\.CL|headers? (of )?\d+ ?KB|\d headers"
         r"|chunk|Content-Length|smuggl|without Host|request line|HTTP method|NUL in",
         raw,
     ),
@@ -523,15 +542,16 @@ SCENES = (
     (r"JSON", odd_json),
     (r"unknown (class|category)|label (of|with|for) .*(unknown|class|categor|nonsense)", bad_label),
     (r"\d+ ?(MB|KB)|multipart", too_much),
-    (r"/(image|picture|static)/|\.\./|traversal", odd_picture_path),
+    (r"/(image|picture|static)/|\.\./|traversal|picture of a hash|hash (that|which) is", odd_picture_path),
     (r"download|original|Content-Disposition|CR ?LF", download),
+    (r"<\w+.*(file|picture|user).?name|(file|picture|user).?name.*<\w+", scripts_in_names),
     (r"polyglot|HTML (inside|in a picture)|picture .*(html|svg|script)|svg", polyglot),
     (r"XSS|<script|<img|<svg|onerror|HTML in|script in", scripts_in_names),
-    (r"\b500\b|internal error|unexpected error|exception|database (is )?down", broken),
+    (r"\b500\b|internal error|unexpected error|exception|stack trace", broken),
     (r"SQL", sql_everywhere),
     (
         r"frame|click.?jack|headers|nosniff|CSP|Referrer|HSTS|^(any |every |a |the )?(admin )?pages?\b|cached?\b",
         page_headers,
     ),
-    (r"log (line|forg|inject)|newline", log_forging),
+    (r"newline", log_forging),
 )

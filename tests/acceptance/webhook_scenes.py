@@ -67,7 +67,7 @@ def _answers(office, part):
         if re.search(words, part, re.IGNORECASE) and not re.match(r"2\d\d with", part):
             return [answer]
     found = re.search(r"\b(?P<status>[1-9](?:\d\d|xx))\b(?! ?(?:h|s|m|ms|k?B|MB|GB|times)\b)", part)
-    if not found and re.search(r"fails|errors?\b|down\b", part):
+    if not found and re.search(r"fails|errors?\b|down\b|(without|no) (a |any |single )*success", part):
         found = {"status": "500"}
     if not found and re.search(r"fine|well|accepts|recovers|works|clock|ok\b", part, re.IGNORECASE):
         found = {"status": "200"}
@@ -79,7 +79,7 @@ def _answers(office, part):
         headers["Location"] = office.elsewhere.url
     if after := re.search(r"(?<!without )Retry-After:?(?: of| as| is)? ?(?P<value>.+)", part, re.IGNORECASE):
         headers["Retry-After"] = _retry_after(office, after["value"].strip())
-    if ahead := re.search(r"\bDate\b.*?(\d+) ?(h|min)", part):
+    if ahead := re.search(r"\b(?:Date|clock)\b.*?(\d+) ?(h|min)", part):
         headers["Date"] = formatdate(office.now() + int(ahead[1]) * {"h": 3600, "min": 60}[ahead[2]], usegmt=True)
     many = re.search(r"\b(\d+) (?:times|attempts|x)\b|\bx ?(\d+)\b", part)
     times = int(many[1] or many[2]) if many else next((n for word, n in COUNT.items() if word in part), 1)
@@ -265,10 +265,10 @@ def killed(office, match):
         "deliver.lease_margin_s": LEASE_S / 2,
         "deliver.schedule_s": [0, *[0.05] * 60],
     }
-    if re.search(r"(between|after) claim|before (the )?POST", match.string):
+    if re.search(r"(between|after) claim|before (the )?POST", match.string, re.IGNORECASE):
         assert claim(office.db, office.settings, office.now(), {}, {})
         _deliver_until_done(office)
-    elif re.search(r"stop|paus|hang|past (its |the )?lease", match.string):
+    elif re.search(r"stop|paus|hang|frozen|freez|past (its |the )?lease", match.string, re.IGNORECASE):
         with _worker(office, "stop") as process:
             office.desk.wait_for(1, timeout_s=60)
             _deliver_until_done(office)
@@ -451,9 +451,9 @@ SCENES = (
     (r"^(?!receiver).*?(?P<url>(?:https?|ftp|file|gopher)://[^\s,]+)", refused_address),
     (r"certificate|\bTLS\b|self.?signed", wrong_tls),
     (r"redeliver|sent again by hand|pressed", redelivered),
+    (r"dead endpoint|starv|one endpoint (hangs|is dead|fails)|healthy (endpoint|one)", dead_neighbour),
     (r"latest", latest),
     (r"(two|several|three|ten|\d+) events|same ticket|per.ticket|out of order", two_events),
-    (r"dead endpoint|starv|one endpoint (hangs|is dead|fails)|healthy (endpoint|one)", dead_neighbour),
     (r"breaker|in a row", breaker),
     (r"dry.run", dry_run),
     (r"\bpaused?\b", paused),
