@@ -64,6 +64,20 @@ def test_a_wrong_ticket(checked, desk):
     assert code == 1 and last.startswith("→ there is no ticket '8' that our user may see")
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('must_be = { "/id" = "{ticket|number}" }', "there is no ticket '7' that our user may see"),
+        ('fail_if = ["/error"]', "its answer says why: compare endpoints.desk.secrets.api_key, the ticket and our"),
+    ],
+)
+def test_a_wrong_ticket_of_a_system_that_says_200(checked, more, said):
+    with says(200, b'{"error": "no such ticket"}') as server:
+        save = 'save_header = { etag = "ETag" }\n'
+        code, last, _ = checked(server.url, preset=PRESET.replace(save, save + more + "\n"))
+    assert code == 1 and said in last
+
+
 def test_an_address_that_must_be_named(checked, desk):
     code, last, _ = checked(desk.url, allow=())
     host = desk.url.removeprefix("http://")

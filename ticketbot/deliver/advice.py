@@ -53,10 +53,7 @@ def _answered(system: System, run: Run, last: Told, ticket: str) -> str:
         )
     if status in (404, 410):
         if _is_about_ticket(system, last):
-            return (
-                f"there is no ticket {ticket!r} that our user may see (many systems want the id of the address, not "
-                f"the number people see), or {key}.url is not the address that {about} asks for"
-            )
+            return _no_ticket(ticket, key, about)
         return f"there is no such API at this address: compare {key}.url with what {about} says of it"
     if status in CONFLICTS:
         return "somebody or something changes this ticket all the time: try again, or take another ticket"
@@ -65,16 +62,27 @@ def _answered(system: System, run: Run, last: Told, ticket: str) -> str:
     if status >= 500:
         return f"it failed, and its answer above or its own log says why: a wrong name in {key}.values can be the cause"
     if 200 <= status < 300:
-        return _said_yes(last, key, about)
+        return _said_yes(system, last, ticket, key, about)
     return f"it does not take what was sent, and says why above: compare {key}'s values, names and secrets with {about}"
 
 
-def _said_yes(last: Told, key: str, about: str) -> str:
+def _said_yes(system: System, last: Told, ticket: str, key: str, about: str) -> str:
     if last.why in (WEB_PAGE, NO_JSON):
         return (
             f"a page for people answers where the API should: is {key}.url as {about} says, and is the API switched on?"
         )
+    if last.why.startswith("the answer says"):
+        return f"its answer says why: compare {_login(system, key)}, the ticket and our user's rights with {about}"
+    if any(last.step == step.name for step in system.preset.reads):
+        return _no_ticket(ticket, key, about)
     return f"compare {key}.values, {key}.names and our user's rights with {about}"
+
+
+def _no_ticket(ticket: str, key: str, about: str) -> str:
+    return (
+        f"there is no ticket {ticket!r} that our user may see (many systems want the id of the address, not "
+        f"the number people see), or {key}.url is not the address that {about} asks for"
+    )
 
 
 def _new_address(asked: str, to: str, key: str) -> str:
