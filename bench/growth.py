@@ -3,7 +3,7 @@
 
     python -m bench.growth [--most 1000000] [--json FILE]
 
-Rows of pictures that are done (picture, its file, what the champion said; 1.2 KB each with their indexes) are written
+Rows of pictures that are done (picture, its file, what the champion said; about 0.9 KB each with their indexes) are written
 by script, ten times as many each time. Then medians of: a poll of a small tree that brings one new file (scan and
 stage), the claim of that one new picture, a claim that finds nothing, what is still to do, and a page of the review
 queue.
