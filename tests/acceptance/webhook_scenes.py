@@ -44,6 +44,8 @@ def receiver(office, match):
     text = match["does"]
     office.elsewhere = office.closing.enter_context(Receiver())
     parts = re.split(r",? (?:and )?then (?=\d{3}\b|always|recovers|works|fine)|(?<!,) then | ?/ ?(?=\d{3}\b)", text)
+    if not re.search(r"Retry-After", text, re.IGNORECASE):
+        parts = [one for part in parts for one in re.split(r", ?(?=[1-5]\d\d\b)", part)]  # "502, 502"
     answers = [answer for part in parts for answer in _answers(office, part)]
     fails = len(answers) == 1 and not isinstance(answers[0], str) and answers[0][0] >= 300
     if fails or re.search(
