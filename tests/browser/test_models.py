@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.browser.test_label import ready
 from tests.browser.test_service import use_invitation
 from tests.support.bundles import picture
 from tests.support.needs import missing
@@ -55,8 +56,7 @@ def test_retrain_now_brings_a_champion_and_look_at_labels_brings_suspects(tmp_pa
         assert page.locator("td .tag:text-is('succeeded')").count() == 1
         page.goto("/clean")
         page.click("text=Look at all labels now")
-        page.wait_for_selector("#frame > img")
-        assert "A model that saw neither" in page.inner_text("#says")
+        page.wait_for_selector("#says:has-text('A model that saw neither')")
         context.close()
         eventually(lambda: "cleaning ended" in service.said())
         assert service.stop() == 0
@@ -99,9 +99,9 @@ def test_the_real_trainer_finds_wrong_labels_when_a_person_asks(tmp_path, chrome
         use_invitation(page, link)
         page.goto("/clean")
         page.click("text=Look at all labels now")
-        page.wait_for_selector("#frame > img, .failed")
+        page.wait_for_selector(".cleaning-state:has-text('Looked at 40 labels'), .failed")
         assert page.locator(".failed").all_inner_texts() == []
-        assert "Looked at 40 labels" in page.inner_text(".cleaning-state")
+        ready(page)
         first = page.get_attribute("#frame > img", "src").split("/")[2][:64]
         assert "A model that saw neither it nor its look-alikes" in page.inner_text("#says")
         page.keyboard.press("Enter")
