@@ -9,12 +9,12 @@ import random
 import re
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 
 from tests.faults.conftest import sql
+from tests.faults.test_database import says
 from tests.support import postgres
 from tests.support.crew import Crew, moody
 from tests.support.installation import Installation
@@ -38,10 +38,12 @@ def _under_load(request, trouble, url="", settings=None):
     """Work goes on while `trouble(crew)` happens; afterwards all is delivered once, whole and in order."""
     with Receiver(SECRET, usual=moody(7), slow_s=0.7) as desk:
         world = Installation(request.getfixturevalue("tmp_path") / "world", desk, url, **(settings or {}))
-        with Crew(world, desk, ROLES) as crew:
+        with Crew(world, desk, [*ROLES, "web"]) as crew:
+            says(crew, 200)
             crew.feed(FEED)
             crew.wait_for_load(1)
             trouble(crew)
+            says(crew, 200)
             crew.feed(FEED)
             crew.wait_until_idle(180)
         world.finish()
@@ -54,7 +56,7 @@ def server_hurt(request, match):
     """PostgreSQL is restarted at once (as a crash would), or loses connections, in the middle of work."""
     if postgres.programs() is None:
         missing("PostgreSQL is not installed")
-    chance = random.Random(5)
+    chance, seen = random.Random(5), {}
     times = min(3, int((re.search(r"(\d+) (?:times|x|restarts?|backends?)", match.string) or ["", "3"])[1]))
 
     def trouble(crew):
@@ -66,10 +68,13 @@ def server_hurt(request, match):
                 sql(cluster.url(), f"SELECT pg_terminate_backend({chance.choice(backends)[0]})")
             else:
                 cluster.stop("immediate")
+                says(crew, 503)
                 cluster.start()
+                says(crew, 200)
+                seen["health"] = [503, 200]
 
     with _cluster() as cluster:
-        return _under_load(request, trouble, cluster.url("hurt"))
+        return _under_load(request, trouble, cluster.url("hurt")) | seen
 
 
 @contextlib.contextmanager
@@ -84,43 +89,73 @@ def _cluster():
         cluster.remove()
 
 
-def disk_full(request, match):
-    """No file may grow beyond 4 KB for a while: no picture, no page of the database, as on a full disk."""
+@contextlib.contextmanager
+def _small_disk(folder):
+    """A file system of 48 MB, and how to mount it anew; None where mounting is not allowed."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True).returncode:
+        yield None
+        return
+    try:
+        yield lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
-    def trouble(crew):
+
+def disk_full(request, match):
+    """Database, pictures and models on a small file system that something else fills; without the right to mount one:
+    no file of the workers may grow beyond 4 KB."""
+    folder, seen = request.getfixturevalue("tmp_path") / "small", {}
+
+    def fill(crew):
+        with open(folder / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 4096):
+                pass
+        crew.feed(FEED)
+        says(crew, 503)
+        time.sleep(1)  # rounds enough to write it, could they; that nothing happens has no event to wait for
+        assert crew.waiting(), "it was written all the same"
+        (folder / "filler").unlink()
+        says(crew, 200)
+        seen["health"] = [503, 200]
+
+    def limit(crew):
         workers = crew.processes[:2]
         for process in workers:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         crew.feed(FEED)
-        time.sleep(2)  # rounds enough to write it, could they; that nothing happens has no event to wait for
+        time.sleep(2)  # as above
         assert crew.waiting(), "it was written all the same"
         for process in workers:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    return _under_load(request, trouble)
+    with _small_disk(folder) as disk:
+        if disk is None or "RLIMIT" in match.string:
+            return _under_load(request, limit)
+        return _under_load(request, fill, settings={"general__data_dir": str(folder / "var")}) | seen
 
 
 def read_only(request, match):
-    """The database may not be written for a while; nothing is lost, and a command says so in a sentence."""
-    said = []
-
-    def trouble(crew):
-        hog = sqlite_lock(crew.db.path)
-        crew.feed(FEED)
-        time.sleep(1)  # as above
-        said.append(crew.waiting())
-        hog.execute("ROLLBACK")
-        hog.close()
-
-    seen = _under_load(request, trouble)
-    assert said[0]
-    return {**seen, "status": "refused"}
-
-
-def sqlite_lock(path):
-    hog = sqlite3.connect(path, isolation_level=None, timeout=30)
-    hog.execute("BEGIN IMMEDIATE")
-    return hog
+    """The database's file system is read-only for a while: a command says so in a sentence, and nothing is lost."""
+    folder = request.getfixturevalue("tmp_path") / "small"
+    with _small_disk(folder) as disk, Receiver(SECRET) as desk:
+        if disk is None:
+            missing("this user may not mount a read-only file system")
+        world = Installation(folder.with_name("world"), desk, general__data_dir=str(folder / "var"))
+        for number in range(FEED):
+            world.upload(number, f"T-{number % 4}")
+        world.finish()
+        world.upload(FEED, "T-late")
+        disk("ro")
+        refused = world.run("once")
+        said = refused.stdout + refused.stderr
+        assert refused.returncode != 0 and said.strip() and "Traceback" not in said, said
+        disk("rw")
+        world.finish()
+        wrongs = world.wrongs(desk)
+    assert not wrongs, wrongs
+    return {**_fine(desk), "status": "refused"}
 
 
 def broken_file(request, match):
