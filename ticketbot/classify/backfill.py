@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ticketbot.classify.bulk import Claim, is_champion, to_do
@@ -173,8 +173,8 @@ def _left(session: Session, model_id: str, again: bool) -> int:
 
 def _news_waits(session: Session, model_id: str, over: Any) -> bool:
     """Is there a new picture that nobody works on?"""
-    new = select(Picture.sha256).where(Picture.state == "staged", Picture.wanted, or_(*to_do(model_id, True)), over)
-    return session.scalar(new.limit(1)) is not None
+    new = select(Picture.sha256).where(Picture.state == "staged", Picture.wanted, over).limit(1)
+    return any(session.scalar(new.where(some)) is not None for some in to_do(model_id, True))
 
 
 def _end_if_done(session: Session, model_id: str, said: dict[str, Any]) -> None:
