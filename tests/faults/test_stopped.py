@@ -61,6 +61,7 @@ class Clock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # a clock that is set does not move the monotonic one
             "FAKETIME_DONT_RESET": "1",
+            "NO_FAKE_STAT": "1",  # nor does it change what a disk says of its files
         }
 
     def jump(self, by_s):
