@@ -52,6 +52,8 @@ class Parser(HTTPRequestParser):
     The head is read whole first (to twice our limit): whoever is cut off in the middle gets a reset, not a 431.
     """
 
+    completed: bool
+
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         if not self.completed and self.body_rcv is None:
