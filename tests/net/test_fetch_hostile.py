@@ -43,14 +43,14 @@ def code_of(verb, name, authority):
 def test_a_picture_is_fetched_in_time_or_refused_with_a_code(name, trusted):
     code, took_s = code_of("get", name, trusted)
     assert code == BEHAVIOURS[name].get
-    assert code != "fetch_timeout" or took_s < DEADLINE_S + 1
+    assert took_s < DEADLINE_S + 1
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
 def test_a_webhook_is_answered_in_time_or_refused_with_a_code(name, trusted):
     code, took_s = code_of("post", name, trusted)
     assert code == BEHAVIOURS[name].post
-    assert code != "fetch_timeout" or took_s < DEADLINE_S + 1
+    assert took_s < DEADLINE_S + 1
 
 
 BIG = [name for name in BEHAVIOURS if name.startswith(("endless", "one 5 MB", "chunk of"))]
